@@ -1,0 +1,33 @@
+# `make` lists the targets.
+
+CARGO ?= cargo
+VMM   := target/release/vmm
+
+.PHONY: help build run test check bench doc clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build vmm, the payload inside it
+	$(CARGO) build --release -p vmm
+
+run: build ## run the bundled payload on 4 vCPUs for a few seconds and print the report
+	$(VMM) run --vcpus 4
+
+test: ## run every test
+	tests/run-all
+
+check: ## formatting, lints and documentation, without warnings
+	tests/check
+
+bench: build ## measure against the floors and peers; writes target/bench.json
+	$(CARGO) build --release -p vmm-tests --bins
+	target/release/bench --json target/bench.json
+
+doc: ## API documentation into target/doc, and the book into docs/book where mdbook is installed
+	$(CARGO) doc --no-deps --workspace
+	@command -v mdbook >/dev/null && mdbook build docs || echo "mdbook is not installed: docs is plain Markdown"
+
+clean: ## remove what was built
+	$(CARGO) clean
+	rm -rf docs/book
