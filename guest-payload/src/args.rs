@@ -1,0 +1,387 @@
+//! The payload's command line: `key=value` words, as the guest reads them and as the host checks
+//! them before the guest starts.
+
+use crate::conformance::Case;
+use crate::lock::{LockKind, TicketBits};
+
+/// Where the workload runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ring {
+    /// 3 where CPL 0 is emulated, 0 elsewhere.
+    Auto,
+    /// CPL 0.
+    Zero,
+    /// CPL 3 with IOPL 3.
+    Three,
+}
+
+/// How long a waiter spins before its slow path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threshold {
+    /// Iterations of the spin loop.
+    Spins(u32),
+    /// Nanoseconds, turned into spins by a calibration at boot.
+    Nanoseconds(u32),
+}
+
+/// Width of a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TicketWidth {
+    /// The smallest that numbers the CPUs.
+    Auto,
+    /// `u8` tickets.
+    Small,
+    /// `u16` tickets.
+    Large,
+}
+
+/// What the payload does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The lock stress test.
+    Stress,
+    /// The hypercall conformance cases named in [`Args::cases`].
+    Conformance,
+    /// Kick latency: CPU 0 kicks CPU 1, which halts again at once.
+    Latency,
+}
+
+/// How the local APICs are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apic {
+    /// x2APIC where CPUID offers it.
+    Auto,
+    /// Memory mapped, 8-bit IDs.
+    XApic,
+    /// MSRs, 32-bit IDs.
+    X2Apic,
+}
+
+/// Whether each wait for a lock is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timing {
+    /// Two TSC reads an acquisition, a wait histogram.
+    On,
+    /// None: the loop is lock, work, unlock and nothing else.
+    Off,
+}
+
+/// The parsed command line. Defaults are in [`Args::DEFAULT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Args<'a> {
+    /// `mode=stress|conformance|latency`.
+    pub mode: Mode,
+    /// `lock=NAME`, see [`LockKind`].
+    pub lock: LockKind,
+    /// `tickets=auto|small|large`.
+    pub tickets: TicketWidth,
+    /// `ring=auto|0|3`.
+    pub ring: Ring,
+    /// `threshold=SPINS` or `threshold=NUMBERns`.
+    pub threshold: Threshold,
+    /// `locks=N`: how many locks the CPUs choose from.
+    pub locks: u32,
+    /// `hold=N`: empty loop iterations inside the lock.
+    pub hold: u32,
+    /// `think=N`: mean of the empty loop iterations between two locks.
+    pub think: u32,
+    /// `seconds=S`, in milliseconds; a fraction is allowed.
+    pub duration_ms: u32,
+    /// `settle=S`: how long the workload runs before it counts, in milliseconds. Until every CPU
+    /// has had its turn the first ones have the locks to themselves, and a second of that may
+    /// outweigh a minute of a lock that has collapsed.
+    pub settle_ms: u32,
+    /// `seed=N` of the random numbers.
+    pub seed: u64,
+    /// `mortal=N`: every N-th lock taken is one that its last user frees (0: none).
+    pub mortal: u32,
+    /// `linger=N`: PAUSEs between a release and what the lock does after it, to widen the window
+    /// in which a freed lock can be touched.
+    pub linger: u32,
+    /// `timing=on|off`.
+    pub timing: Timing,
+    /// `apic=auto|xapic|x2apic`.
+    pub apic: Apic,
+    /// `nopvspin`: leave the unlock site unpatched and never halt.
+    pub nopvspin: bool,
+    /// `cases=A,B,…` for [`Mode::Conformance`].
+    pub cases: &'a str,
+}
+
+/// A word of the command line that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadArg<'a> {
+    /// The word.
+    pub word: &'a str,
+    /// What would have been right.
+    pub expected: &'static str,
+}
+
+/// What an unknown key is answered with.
+pub const KEYS: &str = "one of lock, tickets, ring, threshold, locks, hold, think, seconds, settle, seed, \
+                        mortal, linger, timing, apic, mode, cases, nopvspin";
+
+const MAX_ITERATIONS: u32 = 1 << 31;
+
+/// Most locks at a time: they live in guest memory after the image.
+pub const MAX_LOCKS: u32 = 4096;
+
+impl<'a> Args<'a> {
+    /// What holds where the command line says nothing.
+    pub const DEFAULT: Args<'static> = Args {
+        mode: Mode::Stress,
+        lock: LockKind::PvTicketHead,
+        tickets: TicketWidth::Auto,
+        ring: Ring::Auto,
+        threshold: Threshold::Spins(2048),
+        locks: 1,
+        hold: 100,
+        think: 400,
+        duration_ms: 3000,
+        settle_ms: 0,
+        seed: 1,
+        mortal: 16,
+        linger: 0,
+        timing: Timing::On,
+        apic: Apic::Auto,
+        nopvspin: false,
+        cases: "",
+    };
+
+    /// Reads `line`; `unknown` decides about words whose key is not ours (other VMMs add some).
+    ///
+    /// # Errors
+    /// The first word with a bad value, or an unknown word that `unknown` does not accept.
+    pub fn parse(line: &'a str, unknown: fn(&str) -> bool) -> Result<Self, BadArg<'a>> {
+        let mut args: Args<'a> = Args::DEFAULT;
+        for word in line.split_ascii_whitespace() {
+            if !args.apply(word)? && !unknown(word) {
+                return Err(BadArg {
+                    word,
+                    expected: KEYS,
+                });
+            }
+        }
+        Ok(args)
+    }
+
+    /// Iterations and PAUSEs that one turn of one CPU may take, waiting aside.
+    pub fn iterations_per_turn(&self) -> u64 {
+        u64::from(self.hold) + 2 * u64::from(self.think) + u64::from(self.linger)
+    }
+
+    /// The ticket width for `cpus` CPUs.
+    pub fn ticket_bits(&self, cpus: u32) -> TicketBits {
+        match self.tickets {
+            TicketWidth::Auto => {
+                TicketBits::for_cpus(self.lock, cpus).unwrap_or(TicketBits::Sixteen)
+            }
+            TicketWidth::Small => TicketBits::Eight,
+            TicketWidth::Large => TicketBits::Sixteen,
+        }
+    }
+
+    /// The most CPUs that the lock can number with these tickets.
+    pub fn max_cpus(&self) -> u32 {
+        self.lock.max_cpus(self.ticket_bits(u32::MAX))
+    }
+
+    fn apply(&mut self, word: &'a str) -> Result<bool, BadArg<'a>> {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        let bad = |expected| BadArg { word, expected };
+        let count = |most: u32, expected| {
+            value
+                .parse()
+                .ok()
+                .filter(|n| *n <= most)
+                .ok_or(bad(expected))
+        };
+        match key {
+            "mode" => {
+                self.mode = match value {
+                    "stress" => Mode::Stress,
+                    "conformance" => Mode::Conformance,
+                    "latency" => Mode::Latency,
+                    _ => return Err(bad("mode=stress|conformance|latency")),
+                }
+            }
+            "lock" => {
+                self.lock = LockKind::from_name(value)
+                    .ok_or(bad("lock=ticket|pv-ticket|pv-ticket-head|byte|tas"))?;
+            }
+            "tickets" => {
+                self.tickets = match value {
+                    "auto" => TicketWidth::Auto,
+                    "small" => TicketWidth::Small,
+                    "large" => TicketWidth::Large,
+                    _ => return Err(bad("tickets=auto|small|large")),
+                }
+            }
+            "ring" => {
+                self.ring = match value {
+                    "auto" => Ring::Auto,
+                    "0" => Ring::Zero,
+                    "3" => Ring::Three,
+                    _ => return Err(bad("ring=auto|0|3")),
+                }
+            }
+            "threshold" => {
+                let expected = "threshold=SPINS or threshold=NUMBERns, at least 1";
+                let (number, in_ns) = match value.strip_suffix("ns") {
+                    Some(number) => (number, true),
+                    None => (value, false),
+                };
+                let n = number
+                    .parse()
+                    .ok()
+                    .filter(|n| *n > 0)
+                    .ok_or(bad(expected))?;
+                self.threshold = if in_ns {
+                    Threshold::Nanoseconds(n)
+                } else {
+                    Threshold::Spins(n)
+                };
+            }
+            "locks" => {
+                self.locks = count(MAX_LOCKS, "locks=1 to 4096")?;
+                if self.locks == 0 {
+                    return Err(bad("locks=1 to 4096"));
+                }
+            }
+            "hold" => self.hold = count(MAX_ITERATIONS, "hold=ITERATIONS, at most 2^31")?,
+            "think" => self.think = count(MAX_ITERATIONS / 2, "think=ITERATIONS, at most 2^30")?,
+            "seconds" => {
+                self.duration_ms = milliseconds(value).ok_or(bad("seconds=S, 0 to 86400"))?
+            }
+            "settle" => self.settle_ms = milliseconds(value).ok_or(bad("settle=S, 0 to 86400"))?,
+            "seed" => self.seed = value.parse().map_err(|_| bad("seed=NUMBER"))?,
+            "mortal" => self.mortal = count(u32::MAX, "mortal=N")?,
+            "linger" => self.linger = count(1 << 24, "linger=PAUSES, at most 16777216")?,
+            "timing" => {
+                self.timing = match value {
+                    "on" => Timing::On,
+                    "off" => Timing::Off,
+                    _ => return Err(bad("timing=on|off")),
+                }
+            }
+            "apic" => {
+                self.apic = match value {
+                    "auto" => Apic::Auto,
+                    "xapic" => Apic::XApic,
+                    "x2apic" => Apic::X2Apic,
+                    _ => return Err(bad("apic=auto|xapic|x2apic")),
+                }
+            }
+            "cases" => {
+                if !value.split(',').all(|name| Case::from_name(name).is_some()) {
+                    return Err(bad(
+                        "cases=NAME,NAME,... as `vmm conformance --help` lists them",
+                    ));
+                }
+                self.cases = value;
+            }
+            "nopvspin" if value.is_empty() => self.nopvspin = true,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+/// `12`, `0.5` or `2.125` seconds in milliseconds; at most a day.
+fn milliseconds(text: &str) -> Option<u32> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let whole: u32 = whole.parse().ok().filter(|s| *s <= 86_400)?;
+    if fraction.is_empty() || fraction.len() > 3 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let digits: u32 = fraction.parse().ok()?;
+    let scale = [100, 10, 1][fraction.len() - 1];
+    Some(whole * 1000 + digits * scale)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args<'_>, BadArg<'_>> {
+        Args::parse(line, |_| false)
+    }
+
+    #[test]
+    fn an_empty_line_gives_the_defaults() {
+        assert_eq!(parse(""), Ok(Args::DEFAULT));
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let args = parse(
+            "lock=byte tickets=large ring=3 threshold=20000ns locks=7 hold=1 think=2 seconds=1.5 settle=0.5 \
+             seed=9 mortal=0 linger=5 timing=off apic=xapic mode=latency cases=cpl3,known-id nopvspin",
+        );
+        assert_eq!(
+            args,
+            Ok(Args {
+                mode: Mode::Latency,
+                lock: LockKind::Byte,
+                tickets: TicketWidth::Large,
+                ring: Ring::Three,
+                threshold: Threshold::Nanoseconds(20000),
+                locks: 7,
+                hold: 1,
+                think: 2,
+                duration_ms: 1500,
+                settle_ms: 500,
+                seed: 9,
+                mortal: 0,
+                linger: 5,
+                timing: Timing::Off,
+                apic: Apic::XApic,
+                nopvspin: true,
+                cases: "cpl3,known-id",
+            })
+        );
+    }
+
+    #[test]
+    fn bad_values_name_the_word_and_what_is_right() {
+        for word in [
+            "lock=fifo",
+            "ring=1",
+            "tickets=8",
+            "threshold=0",
+            "threshold=ns",
+            "locks=0",
+            "locks=4097",
+            "hold=-1",
+            "seconds=",
+            "seconds=1.2345",
+            "seconds=1e3",
+            "seconds=90000",
+            "think=4294967295",
+            "timing=1",
+            "mode=x",
+            "cases=",
+            "cases=known",
+            "cases=cpl3,",
+            "speed=3",
+            "nopvspin=1",
+        ] {
+            let bad = parse(word).unwrap_err();
+            assert_eq!(bad.word, word);
+            assert!(!bad.expected.is_empty());
+        }
+    }
+
+    #[test]
+    fn unknown_words_are_left_alone_where_the_caller_says_so() {
+        assert!(Args::parse("console=ttyS0 lock=tas pci=off", |_| true).is_ok());
+    }
+
+    #[test]
+    fn seconds_take_a_fraction_of_up_to_three_digits() {
+        assert_eq!(milliseconds("0.5"), Some(500));
+        assert_eq!(milliseconds("2.25"), Some(2250));
+        assert_eq!(milliseconds("2.125"), Some(2125));
+        assert_eq!(milliseconds("86400"), Some(86_400_000));
+    }
+}

@@ -1,0 +1,178 @@
+//! Every lock under real threads: one at a time, in turn, and nobody waits for ever.
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Barrier, Condvar, Mutex};
+
+use crate::lock::byte::ByteLock;
+use crate::lock::pv_ticket::PvTicket;
+use crate::lock::pv_ticket_head::PvTicketHead;
+use crate::lock::tas::TasLock;
+use crate::lock::ticket::Ticket;
+use crate::lock::{LockKind, RawLock, TicketBits, U8, U16};
+use crate::pv::{Backend, Cpu, PerCpu, Platform, WaitingCpus};
+
+const CPUS: usize = 4;
+const ROUNDS: u32 = 400;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Doing {
+    Runs,
+    Halts,
+    Kicked,
+    Finished,
+}
+
+/// Threads that halt and kick as vCPUs do. A halt that nobody is left to end fails the test.
+struct Board {
+    doing: Mutex<[Doing; CPUS]>,
+    changed: Condvar,
+}
+
+struct Thread<'a> {
+    board: &'a Board,
+    index: usize,
+}
+
+impl Platform for Thread<'_> {
+    fn halt(&self) {
+        let mut doing = self.board.doing.lock().unwrap();
+        if doing[self.index] == Doing::Runs {
+            doing[self.index] = Doing::Halts;
+        }
+        self.board.changed.notify_all();
+        while doing[self.index] != Doing::Kicked {
+            let can_kick = |cpu: &Doing| matches!(cpu, Doing::Runs | Doing::Kicked);
+            assert!(doing.iter().any(can_kick), "lost kick: all others halt too");
+            doing = self.board.changed.wait(doing).unwrap();
+        }
+        doing[self.index] = Doing::Runs;
+    }
+
+    fn kick(&self, apic_id: u32) {
+        let mut doing = self.board.doing.lock().unwrap();
+        let target = &mut doing[apic_id as usize];
+        if *target != Doing::Finished {
+            *target = Doing::Kicked;
+        }
+        self.board.changed.notify_all();
+    }
+
+    fn now_ns(&self) -> u64 {
+        0
+    }
+}
+
+/// What the lock guards, written without atomic read-modify-writes.
+#[derive(Default)]
+struct Guarded {
+    inside: AtomicU32,
+    acquisitions: AtomicU32,
+    last_ticket: AtomicU32,
+}
+
+impl Guarded {
+    fn enter(&self, kind: LockKind, bits: TicketBits, ticket: u32) {
+        assert_eq!(self.inside.load(Relaxed), 0, "two CPUs in one lock");
+        self.inside.store(1, Relaxed);
+        std::thread::yield_now();
+        let acquisitions = self.acquisitions.load(Relaxed);
+        if kind.is_fifo() && acquisitions != 0 {
+            let next = bits.advance(self.last_ticket.load(Relaxed), kind.ticket_increment());
+            assert_eq!(ticket, next, "served out of turn");
+        }
+        self.last_ticket.store(ticket, Relaxed);
+        self.acquisitions.store(acquisitions + 1, Relaxed);
+        self.inside.store(0, Relaxed);
+    }
+}
+
+/// Uses a lock that has been taken `age` times before.
+fn stress<L: RawLock>(kind: LockKind, bits: TicketBits, backend: Backend, age: u32) {
+    let lock = L::INIT;
+    let guarded = Guarded::default();
+    let cpus: [PerCpu; CPUS] = std::array::from_fn(|_| PerCpu::new());
+    for (apic_id, cpu) in (0..).zip(&cpus) {
+        cpu.apic_id.store(apic_id, Relaxed);
+    }
+    let waiting_cpus = WaitingCpus::new();
+    let board = Board {
+        doing: Mutex::new([Doing::Runs; CPUS]),
+        changed: Condvar::new(),
+    };
+    let start = Barrier::new(CPUS);
+
+    let run = |index: usize| {
+        let platform = Thread {
+            board: &board,
+            index,
+        };
+        let cpu = Cpu::new(index, &cpus, &waiting_cpus, backend, 1, platform).unwrap();
+        if index == 0 {
+            for _ in 0..age {
+                lock.lock(&cpu);
+                lock.unlock(&cpu);
+            }
+        }
+        start.wait();
+        for _ in 0..ROUNDS {
+            guarded.enter(kind, bits, lock.lock(&cpu));
+            lock.unlock(&cpu);
+        }
+        board.doing.lock().unwrap()[index] = Doing::Finished;
+        board.changed.notify_all();
+    };
+    std::thread::scope(|scope| {
+        for index in 0..CPUS {
+            scope.spawn(move || run(index));
+        }
+    });
+
+    assert_eq!(
+        guarded.acquisitions.load(Relaxed) as usize,
+        CPUS * ROUNDS as usize
+    );
+    let halts: u64 = cpus.iter().map(|cpu| cpu.halts.load(Relaxed)).sum();
+    let slow: u64 = cpus
+        .iter()
+        .map(|cpu| cpu.slow.taken_slow.load(Relaxed))
+        .sum();
+    let pickups = cpus
+        .iter()
+        .map(|cpu| cpu.slow.taken_slow_pickup.load(Relaxed));
+    assert_eq!(slow, halts + pickups.sum::<u64>());
+    if backend == Backend::Native {
+        assert_eq!(slow, 0);
+    }
+}
+
+/// So that the tickets of either width wrap around during the test.
+fn age(kind: LockKind, bits: TicketBits) -> u32 {
+    kind.max_cpus(bits) - 300 % kind.max_cpus(bits)
+}
+
+macro_rules! stress_tests {
+    ($($name:ident: $lock:ty, $kind:ident, $bits:ident, $backend:ident;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let (kind, bits) = (LockKind::$kind, TicketBits::$bits);
+                let age = if kind.is_fifo() { age(kind, bits) } else { 0 };
+                stress::<$lock>(kind, bits, Backend::$backend, age);
+            }
+        )*
+    };
+}
+
+stress_tests! {
+    ticket_u8: Ticket<U8>, Ticket, Eight, Native;
+    ticket_u16: Ticket<U16>, Ticket, Sixteen, Native;
+    pv_ticket_u8_native: PvTicket<U8>, PvTicket, Eight, Native;
+    pv_ticket_u8_kvm: PvTicket<U8>, PvTicket, Eight, Kvm;
+    pv_ticket_u16_kvm: PvTicket<U16>, PvTicket, Sixteen, Kvm;
+    pv_ticket_head_u8_native: PvTicketHead<U8>, PvTicketHead, Eight, Native;
+    pv_ticket_head_u8_kvm: PvTicketHead<U8>, PvTicketHead, Eight, Kvm;
+    pv_ticket_head_u16_kvm: PvTicketHead<U16>, PvTicketHead, Sixteen, Kvm;
+    byte_native: ByteLock, Byte, Eight, Native;
+    byte_kvm: ByteLock, Byte, Eight, Kvm;
+    tas: TasLock, Tas, Eight, Native;
+}

@@ -1,0 +1,66 @@
+//! The ticket lock without a slow path: waiters spin until they are served.
+
+use crate::lock::RawLock;
+#[cfg(loom)]
+use crate::lock::Tickets;
+use crate::lock::word::{TicketPair, Width};
+use crate::pv::PvLockOps;
+use crate::sync::spin_hint;
+
+const INCREMENT: u32 = 1;
+
+/// Ticket lock with tickets of width `W`.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct Ticket<W: Width> {
+    word: W::Pair,
+}
+
+impl<W: Width> RawLock for Ticket<W> {
+    #[cfg(not(loom))]
+    const INIT: Self = Self {
+        word: W::Pair::INIT,
+    };
+
+    #[cfg(loom)]
+    fn unlocked() -> Self {
+        Self {
+            word: W::Pair::new(),
+        }
+    }
+
+    #[cfg(loom)]
+    fn free(&self) {
+        self.word.life().end();
+        self.word.fill(Tickets::poison(W::BITS));
+    }
+
+    #[cfg(loom)]
+    fn life(&self) -> &crate::sync::model::Life {
+        self.word.life()
+    }
+
+    #[inline(always)]
+    fn lock<P: PvLockOps>(&self, _pv: &P) -> u32 {
+        let taken = self.word.take_ticket(INCREMENT);
+        if taken.head != taken.tail {
+            self.spin(taken.tail);
+        }
+        taken.tail
+    }
+
+    #[inline(always)]
+    fn unlock<P: PvLockOps>(&self, _pv: &P) {
+        self.word.release(INCREMENT);
+    }
+}
+
+impl<W: Width> Ticket<W> {
+    #[cold]
+    #[inline(never)]
+    fn spin(&self, want: u32) {
+        while self.word.head() != want {
+            spin_hint();
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Every PV lock hands over in every interleaving: one CPU at a time, in turn, and no wait is for
+//! ever (loom reports a deadlock when all CPUs are halted).
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test -p guest-payload --release --test 'loom_*'`
+#![cfg(loom)]
+#![allow(clippy::unwrap_used, reason = "a panic is how a model fails")]
+
+mod machine;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use guest_payload::abi::CpuResults;
+use guest_payload::lock::byte::ByteLock;
+use guest_payload::lock::pv_ticket::PvTicket;
+use guest_payload::lock::pv_ticket_head::PvTicketHead;
+use guest_payload::lock::{LockKind, RawLock, U8};
+use guest_payload::sync::{Barrier, model};
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use machine::{Machine, leak_results};
+
+/// CPU `i` takes the lock `rounds[i]` times.
+fn hand_over<L: RawLock + Send + 'static>(
+    kind: LockKind,
+    rounds: &'static [u32],
+    preemption_bound: Option<usize>,
+) -> &'static [CpuResults] {
+    let results = leak_results(rounds.len());
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = preemption_bound;
+    builder.check(move || {
+        let shared = Arc::new((Machine::<L>::new(results), UnsafeCell::default()));
+        let others: Vec<_> = (1..rounds.len())
+            .map(|index| {
+                let shared = Arc::clone(&shared);
+                loom::thread::spawn(move || run(&shared.0, &shared.1, index, kind, rounds[index]))
+            })
+            .collect();
+        run(&shared.0, &shared.1, 0, kind, rounds[0]);
+        for other in others {
+            other.join().unwrap();
+        }
+    });
+    results
+}
+
+/// Plain data that loom sees raced for if two CPUs hold the lock.
+#[derive(Default)]
+struct Guarded {
+    last_ticket: Option<u32>,
+}
+
+/// Takes the lock, checks that it is its turn, and releases it, `rounds` times.
+fn run<L: RawLock>(
+    machine: &Machine<L>,
+    guarded: &UnsafeCell<Guarded>,
+    index: usize,
+    kind: LockKind,
+    rounds: u32,
+) {
+    let cpu = machine.cpu(index);
+    for _ in 0..rounds {
+        let ticket = machine.lock.lock(&cpu);
+        // SAFETY: the lock is held; loom checks that this is enough.
+        let last = guarded.with_mut(|guarded| unsafe { (*guarded).last_ticket.replace(ticket) });
+        let next = last.map_or(0, |last| last + kind.ticket_increment());
+        assert_eq!(ticket, next, "served out of turn");
+        machine.lock.unlock(&cpu);
+    }
+    machine.finish(index);
+}
+
+fn sum(results: &[CpuResults], counter: impl Fn(&CpuResults) -> &AtomicU64) -> u64 {
+    results.iter().map(|cpu| counter(cpu).load(Relaxed)).sum()
+}
+
+/// A model that never halts, kicks or picks up would prove nothing.
+fn assert_not_vacuous(results: &[CpuResults]) {
+    assert_ne!(sum(results, |cpu| &cpu.halts), 0);
+    assert_ne!(sum(results, |cpu| &cpu.kicks_sent), 0);
+    assert_ne!(sum(results, |cpu| &cpu.slow.taken_slow_pickup), 0);
+}
+
+fn assert_needs<L: RawLock + Send + 'static>(kind: LockKind, barrier: Barrier) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        model::without(barrier, || {
+            hand_over::<L>(kind, &[1, 1], None);
+        });
+    }));
+    let panic = outcome.unwrap_err();
+    let message = panic.downcast_ref::<&str>().unwrap();
+    assert!(message.contains("lost kick"), "{message}");
+}
+
+/// Two CPUs and one round each are explored in full. More are explored up to a number of
+/// preemptions, the most that takes a few seconds.
+macro_rules! handover_tests {
+    ($name:ident, $lock:ty, $kind:expr, $two_rounds:expr, $three_cpus:expr) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn two_cpus_hand_over_and_no_wait_is_for_ever() {
+                assert_not_vacuous(hand_over::<$lock>($kind, &[1, 1], None));
+            }
+
+            #[test]
+            fn the_flag_is_right_for_the_next_round() {
+                assert_not_vacuous(hand_over::<$lock>($kind, &[2, 1], Some($two_rounds)));
+            }
+
+            #[test]
+            fn three_cpus_hand_over_and_no_wait_is_for_ever() {
+                assert_not_vacuous(hand_over::<$lock>($kind, &[1, 1, 1], Some($three_cpus)));
+            }
+
+            #[test]
+            fn the_announcement_needs_its_barrier() {
+                assert_needs::<$lock>($kind, Barrier::Announce);
+            }
+
+            #[test]
+            fn the_release_needs_its_barrier() {
+                assert_needs::<$lock>($kind, Barrier::Release);
+            }
+        }
+    };
+}
+
+handover_tests!(pv_ticket, PvTicket<U8>, LockKind::PvTicket, 4, 2);
+handover_tests!(
+    pv_ticket_head,
+    PvTicketHead<U8>,
+    LockKind::PvTicketHead,
+    5,
+    4
+);
+handover_tests!(byte, ByteLock, LockKind::Byte, 5, 3);
