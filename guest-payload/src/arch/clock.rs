@@ -1,0 +1,105 @@
+//! The TSC's frequency, from what the hypervisor or the CPU says.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use guest_payload::abi::{
+    CPUID_FEATURES, CPUID_SIGNATURE, FEATURE_CLOCKSOURCE2, MSR_KVM_SYSTEM_TIME_NEW,
+};
+
+use super::instr::{cpuid, rdtsc, wrmsr};
+
+/// `pvclock_vcpu_time_info` (Linux Documentation/virt/kvm/x86/msr.rst).
+#[repr(C, align(64))]
+struct PvClock {
+    version: AtomicU32,
+    pad: u32,
+    tsc_timestamp: u64,
+    system_time: u64,
+    tsc_to_system_mul: AtomicU32,
+    tsc_shift: AtomicU32,
+}
+
+static PVCLOCK: PvClock = PvClock {
+    version: AtomicU32::new(0),
+    pad: 0,
+    tsc_timestamp: 0,
+    system_time: 0,
+    tsc_to_system_mul: AtomicU32::new(0),
+    tsc_shift: AtomicU32::new(0),
+};
+
+/// ns = cycles * NS_PER_CYCLE_Q32 >> 32; 0 while unknown.
+static NS_PER_CYCLE_Q32: AtomicU64 = AtomicU64::new(0);
+
+/// KVM's feature bits, 0 where there is no KVM interface.
+pub(crate) fn kvm_features() -> (u32, u32) {
+    let signature = cpuid(CPUID_SIGNATURE, 0);
+    let is_kvm = signature.ebx == u32::from_le_bytes(*b"KVMK")
+        && signature.ecx == u32::from_le_bytes(*b"VMKV")
+        && signature.edx == u32::from_le_bytes(*b"M\0\0\0");
+    if !is_kvm {
+        return (0, 0);
+    }
+    let features = cpuid(CPUID_FEATURES, 0);
+    (features.eax, features.edx)
+}
+
+fn khz_from_kvmclock() -> Option<u64> {
+    if kvm_features().0 & FEATURE_CLOCKSOURCE2 == 0 {
+        return None;
+    }
+    wrmsr(MSR_KVM_SYSTEM_TIME_NEW, (&raw const PVCLOCK) as u64 | 1);
+    let multiplier = u64::from(PVCLOCK.tsc_to_system_mul.load(Relaxed));
+    let shift = (PVCLOCK.tsc_shift.load(Relaxed) & 0xff) as u8 as i8;
+    // The page must not change behind our back once we have what we want.
+    wrmsr(MSR_KVM_SYSTEM_TIME_NEW, 0);
+    if multiplier == 0 {
+        return None;
+    }
+    let khz = (1_000_000_u64 << 32) / multiplier;
+    Some(if shift < 0 {
+        khz << -shift
+    } else {
+        khz >> shift
+    })
+}
+
+fn khz_from_cpuid() -> Option<u64> {
+    if cpuid(CPUID_SIGNATURE, 0).eax >= 0x4000_0010 {
+        let khz = cpuid(0x4000_0010, 0).eax;
+        if khz != 0 {
+            return Some(u64::from(khz));
+        }
+    }
+    let last = cpuid(0, 0).eax;
+    if last >= 0x15 {
+        let ratio = cpuid(0x15, 0);
+        if ratio.eax != 0 && ratio.ebx != 0 && ratio.ecx != 0 {
+            return Some(u64::from(ratio.ecx) * u64::from(ratio.ebx) / u64::from(ratio.eax) / 1000);
+        }
+    }
+    if last >= 0x16 {
+        let mhz = cpuid(0x16, 0).eax & 0xffff;
+        if mhz != 0 {
+            return Some(u64::from(mhz) * 1000);
+        }
+    }
+    None
+}
+
+/// Finds the frequency in kHz.
+pub(crate) fn calibrate() -> Option<u64> {
+    let khz = khz_from_kvmclock().or_else(khz_from_cpuid)?;
+    NS_PER_CYCLE_Q32.store((1_000_000_u64 << 32) / khz, Relaxed);
+    Some(khz)
+}
+
+/// `cycles` of the TSC in ns.
+pub(crate) fn cycles_to_ns(cycles: u64) -> u64 {
+    ((u128::from(cycles) * u128::from(NS_PER_CYCLE_Q32.load(Relaxed))) >> 32) as u64
+}
+
+/// Now, in ns of the TSC.
+pub(crate) fn now_ns() -> u64 {
+    cycles_to_ns(rdtsc())
+}

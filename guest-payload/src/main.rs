@@ -1,0 +1,77 @@
+//! The bootable payload: a PVH guest that stress-tests a lock on all its CPUs and checks itself.
+#![no_std]
+#![no_main]
+#![allow(clippy::cast_possible_truncation)] // 64-bit only; registers are narrowed on purpose
+
+mod arch;
+mod boot_cell;
+mod cases;
+mod finish;
+mod latency;
+mod mortal;
+mod platform;
+mod setup;
+mod shared;
+mod workload;
+
+use guest_payload::args::Mode;
+
+use arch::serial::print;
+use arch::{idt, pvh, smp};
+use shared::{crash, read_stubs};
+
+unsafe extern "C" {
+    static __image_end: u8;
+}
+
+/// The boot CPU, at CPL 0 in 64-bit mode, on the boot stack.
+#[unsafe(no_mangle)]
+extern "C" fn bsp_main(start_info: u32) -> ! {
+    idt::build();
+    idt::load();
+    read_stubs();
+    let Some(info) = pvh::StartInfo::at(start_info) else {
+        print("guest-payload: no PVH start info\n");
+        crash()
+    };
+    let image_end = (&raw const __image_end) as u64;
+    let mut memory = smp::Memory {
+        next: image_end,
+        end: info.ram_end(image_end),
+    };
+    match setup::prepare(info, &mut memory) {
+        Ok(()) => {}
+        Err(what) => {
+            print("guest-payload: ");
+            print(what);
+            print("\n");
+            crash()
+        }
+    }
+    smp::initialize(0);
+    if setup::get().args.mode == Mode::Conformance {
+        cases::run(info.rsdp_gpa)
+    }
+    smp::start_others(info.rsdp_gpa);
+    workload::enter(0)
+}
+
+/// An AP, at CPL 0 in 64-bit mode, on its own stack.
+#[unsafe(no_mangle)]
+extern "C" fn ap_main(index: u32) -> ! {
+    smp::initialize(index);
+    if setup::get().args.mode == Mode::Conformance {
+        cases::serve(index)
+    }
+    workload::enter(index)
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    shared::RESULTS
+        .exception
+        .vector
+        .store(u64::MAX, core::sync::atomic::Ordering::Relaxed);
+    print("guest-payload: panic\n");
+    crash()
+}

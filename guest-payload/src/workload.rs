@@ -1,0 +1,301 @@
+//! The stress test itself: think, lock, check, hold, unlock, until the deadline.
+
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+
+use guest_payload::abi::{CPU_RUNNING, CpuResults, LockObject, STATE_RUNNING};
+use guest_payload::args::{Args, Mode, Threshold, Timing};
+use guest_payload::lock::byte::ByteLock;
+use guest_payload::lock::pv_ticket::PvTicket;
+use guest_payload::lock::pv_ticket_head::PvTicketHead;
+use guest_payload::lock::tas::TasLock;
+use guest_payload::lock::ticket::Ticket;
+use guest_payload::lock::{LockKind, RawLock, TicketBits, U8, U16};
+use guest_payload::pv::{Backend, Cpu, Platform, WaitingCpus};
+use guest_payload::stats;
+
+use crate::arch::instr::{delay, pause, rdtsc};
+use crate::arch::{clock, ring3, smp};
+use crate::platform::Machine;
+use crate::setup::{self, Setup};
+use crate::shared::{RESULTS, crash};
+use crate::{finish, latency, mortal};
+
+static WAITING: WaitingCpus = WaitingCpus::new();
+/// Where nobody tells the TSC's frequency, so that a run ends at all.
+const TSC_KHZ_GUESS: u64 = 2_000_000;
+
+static ARRIVED: AtomicU32 = AtomicU32::new(0);
+
+/// Takes CPU `index` to the ring of the workload and through it.
+pub(crate) fn enter(index: u32) -> ! {
+    match setup::get().machine {
+        Machine::Kernel => run(u64::from(index)),
+        Machine::User => ring3::enter(run, u64::from(index), smp::user_stack_top(index)),
+    }
+}
+
+extern "C" fn run(index: u64) -> ! {
+    let index = index as u32;
+    let setup = setup::get();
+    if index == 0 {
+        RESULTS
+            .threshold_spins
+            .store(u64::from(threshold_spins(setup.args.threshold)), Relaxed);
+    }
+    wait_for_start(index, setup);
+    let threshold = RESULTS.threshold_spins.load(Relaxed) as u32;
+    let cpus = smp::cpus();
+    let Some(cpu) = Cpu::new(
+        index as usize,
+        cpus,
+        &WAITING,
+        setup.backend,
+        threshold,
+        setup.machine,
+    ) else {
+        crash()
+    };
+    let cpu = cpu.with_linger(setup.args.linger);
+    if setup.args.mode == Mode::Latency {
+        latency::run(index, setup);
+    } else {
+        match (setup.args.lock, setup.bits) {
+            (LockKind::Ticket, TicketBits::Eight) => stress::<Ticket<U8>>(index, &cpu, setup),
+            (LockKind::Ticket, TicketBits::Sixteen) => stress::<Ticket<U16>>(index, &cpu, setup),
+            (LockKind::PvTicket, TicketBits::Eight) => stress::<PvTicket<U8>>(index, &cpu, setup),
+            (LockKind::PvTicket, TicketBits::Sixteen) => {
+                stress::<PvTicket<U16>>(index, &cpu, setup)
+            }
+            (LockKind::PvTicketHead, TicketBits::Eight) => {
+                stress::<PvTicketHead<U8>>(index, &cpu, setup)
+            }
+            (LockKind::PvTicketHead, TicketBits::Sixteen) => {
+                stress::<PvTicketHead<U16>>(index, &cpu, setup);
+            }
+            (LockKind::Byte, _) => stress::<ByteLock>(index, &cpu, setup),
+            (LockKind::Tas, _) => stress::<TasLock>(index, &cpu, setup),
+        }
+    }
+    finish::leave(index, setup)
+}
+
+/// The threshold in spins; nanoseconds are calibrated in the ring that will spin.
+fn threshold_spins(threshold: Threshold) -> u32 {
+    const SPINS: u32 = 1024;
+    match threshold {
+        Threshold::Spins(spins) => spins,
+        Threshold::Nanoseconds(ns) => {
+            let word = AtomicU32::new(0);
+            let mut fastest = u64::MAX;
+            for _ in 0..5 {
+                let start = rdtsc();
+                for _ in 0..SPINS {
+                    if word.load(Acquire) != 0 {
+                        break;
+                    }
+                    pause();
+                }
+                fastest = fastest.min(rdtsc() - start);
+            }
+            let spins = u64::from(ns) * u64::from(SPINS) / clock::cycles_to_ns(fastest).max(1);
+            spins.clamp(1, u64::from(u32::MAX)) as u32
+        }
+    }
+}
+
+/// Holds the CPUs until all are here; the last one sets the clock. Where kicks work, waiting is a
+/// halt: at high overcommit spinners would keep the late ones from arriving.
+fn wait_for_start(index: u32, setup: &Setup) {
+    let cpus = smp::cpus();
+    // AcqRel: the last to arrive sees what the others wrote before, and releases it to them below.
+    if ARRIVED.fetch_add(1, AcqRel) + 1 == RESULTS.cpu_count.load(Relaxed) {
+        let now = rdtsc();
+        let khz = match RESULTS.tsc_khz.load(Relaxed) {
+            0 => TSC_KHZ_GUESS,
+            khz => khz,
+        };
+        let start = now + u64::from(setup.args.settle_ms) * khz;
+        RESULTS.start_tsc.store(start, Relaxed);
+        RESULTS
+            .deadline_tsc
+            .store(start + u64::from(setup.args.duration_ms) * khz, Relaxed);
+        // Release: pairs with the Acquire below.
+        RESULTS.state.store(STATE_RUNNING, Release);
+        if setup.backend != Backend::Native {
+            let own = &cpus[index as usize];
+            for other in cpus {
+                if !core::ptr::eq(other, own) {
+                    setup.machine.kick(other.apic_id.load(Relaxed));
+                    stats::add(&own.kicks_sent, 1);
+                }
+            }
+        }
+    } else {
+        while RESULTS.state.load(Acquire) != STATE_RUNNING {
+            match setup.backend {
+                Backend::Native => pause(),
+                Backend::Kvm => {
+                    setup.machine.halt();
+                    stats::add(&cpus[index as usize].halts, 1);
+                }
+            }
+        }
+    }
+    cpus[index as usize].state.store(CPU_RUNNING, Relaxed);
+}
+
+/// xorshift64*: enough to spread CPUs over locks and think times, the same for the same seed.
+#[derive(Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    fn new(seed: u64, cpu: u32) -> Self {
+        Self((seed ^ u64::from(cpu + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1)
+    }
+
+    /// A number below `limit`.
+    pub(crate) fn below(&mut self, limit: u32) -> u32 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let high = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
+        ((high * u64::from(limit)) >> 32) as u32
+    }
+}
+
+/// What the critical section checks.
+#[derive(Debug)]
+pub(crate) struct Checks {
+    me: u32,
+    results: &'static CpuResults,
+    ticket_mask: Option<u32>,
+    increment: u32,
+}
+
+impl Checks {
+    /// Just inside the lock, having been served `ticket`.
+    #[inline(always)]
+    pub(crate) fn enter(&self, object: &LockObject, ticket: u32) {
+        if object.owner.load(Relaxed) != 0 {
+            stats::add(&self.results.mutual_exclusion, 1);
+        }
+        object.owner.store(self.me, Relaxed);
+        if let Some(mask) = self.ticket_mask {
+            let expected = object
+                .last_ticket
+                .load(Relaxed)
+                .wrapping_add(self.increment)
+                & mask;
+            if object.has_last_ticket.load(Relaxed) != 0 && ticket != expected {
+                stats::add(&self.results.fifo, 1);
+            }
+            object.last_ticket.store(ticket, Relaxed);
+            object.has_last_ticket.store(1, Relaxed);
+        }
+    }
+
+    /// Just before the release.
+    #[inline(always)]
+    pub(crate) fn leave(&self, object: &LockObject) {
+        stats::add(&object.acquisitions, 1);
+        if object.owner.load(Relaxed) != self.me {
+            stats::add(&self.results.mutual_exclusion, 1);
+        }
+        object.owner.store(0, Relaxed);
+    }
+}
+
+/// The lock inside `object`.
+pub(crate) fn lock_of<L: RawLock>(object: &LockObject) -> &L {
+    const { assert!(size_of::<L>() <= guest_payload::abi::LOCK_BYTES) };
+    // SAFETY: the first LOCK_BYTES of every object belong to its lock, which is all atomics; the
+    // kind is the same for the whole run, and zero is its unlocked state.
+    unsafe { &*object.lock.get().cast::<L>() }
+}
+
+/// Takes the lock. A function of its own, so that its code can be looked at.
+#[inline(never)]
+pub(crate) fn acquire<L: RawLock>(lock: &L, cpu: &Cpu<'static, Machine>) -> u32 {
+    lock.lock(cpu)
+}
+
+/// Releases the lock. A function of its own, so that its code can be looked at.
+#[inline(never)]
+pub(crate) fn release<L: RawLock>(lock: &L, cpu: &Cpu<'static, Machine>) {
+    lock.unlock(cpu);
+}
+
+fn stress<L: RawLock>(index: u32, cpu: &Cpu<'static, Machine>, setup: &Setup) {
+    let args = &setup.args;
+    let checks = Checks {
+        me: index + 1,
+        results: cpu.results(),
+        ticket_mask: setup::ticket_mask(args.lock, setup.bits),
+        increment: args.lock.ticket_increment(),
+    };
+    let mut random = Random::new(args.seed, index);
+    let start = RESULTS.start_tsc.load(Relaxed);
+    let deadline = RESULTS.deadline_tsc.load(Relaxed);
+    let mut has_settled = args.settle_ms == 0;
+    let locks = &setup::objects()[..args.locks as usize];
+    let mut turn = 0_u32;
+    loop {
+        turn = turn.wrapping_add(1);
+        let now = if args.mortal != 0 && turn.is_multiple_of(args.mortal) {
+            mortal::turn::<L>(index, cpu, &checks, &mut random, args)
+        } else {
+            let object = &locks[if locks.len() == 1 {
+                0
+            } else {
+                random.below(args.locks)
+            } as usize];
+            one::<L>(object, cpu, &checks, args, turn)
+        };
+        if !has_settled && now >= start {
+            has_settled = true;
+            stats::settle(checks.results);
+        }
+        if now >= deadline {
+            return;
+        }
+        if args.think != 0 {
+            delay(random.below(2 * args.think + 1));
+        }
+    }
+}
+
+/// One acquisition; returns the TSC after it, or 0 where nobody looked.
+fn one<L: RawLock>(
+    object: &LockObject,
+    cpu: &Cpu<'static, Machine>,
+    checks: &Checks,
+    args: &Args<'_>,
+    turn: u32,
+) -> u64 {
+    let lock = lock_of::<L>(object);
+    if args.timing == Timing::Off {
+        checks.enter(object, acquire(lock, cpu));
+        delay(args.hold);
+        checks.leave(object);
+        release(lock, cpu);
+        stats::add(&checks.results.acquisitions, 1);
+        return if turn.is_multiple_of(1024) {
+            rdtsc()
+        } else {
+            0
+        };
+    }
+    let asked = rdtsc();
+    let ticket = acquire(lock, cpu);
+    let served = rdtsc();
+    checks.enter(object, ticket);
+    delay(args.hold);
+    checks.leave(object);
+    release(lock, cpu);
+    stats::add(&checks.results.acquisitions, 1);
+    stats::record_wait(checks.results, served.saturating_sub(asked));
+    served
+}
