@@ -1,0 +1,4 @@
+//! What answers on the ports.
+
+pub mod ports;
+pub mod serial;

@@ -1,0 +1,212 @@
+//! The serial port's output.
+//!
+//! A reader that does not read must not hold a vCPU's thread in a write for ever: the thread has
+//! to stand still or end when it is told to. So it writes only what the reader's side takes at
+//! once, and waits for more in between, outside the lock.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use vm_superio::{Serial, Trigger};
+
+use crate::os::writable::wait_until_writable;
+
+/// Where the serial port's bytes go.
+#[derive(Debug)]
+pub enum Output {
+    /// A file, a pipe or a terminal. Unbuffered: a byte is out when the guest has written it.
+    File(File),
+    /// Nowhere.
+    Null,
+    /// Memory, for `vmm conformance`.
+    Buffer(Vec<u8>),
+}
+
+/// Captured output stops growing here: the guest decides how much it writes.
+const BUFFER_BYTES_MAX: usize = 1 << 20;
+/// So does what no reader took before the vCPU had to go. A pause adds one OUT per vCPU to it.
+const UNSENT_BYTES_MAX: usize = 1 << 20;
+/// How long a wait for the reader goes on before the vCPU's requests are looked at again. The
+/// signal that comes with a request ends the wait at once, unless it came just before.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// What a pipe that polls writable takes without waiting (`PIPE_BUF`, pipe(7)).
+const PIPE_BYTES: usize = 4096;
+
+impl Output {
+    /// This process's standard output, or standard error where standard output carries JSON.
+    ///
+    /// # Errors
+    /// What duplicating the descriptor says.
+    pub fn stdio(json_on_stdout: bool) -> io::Result<Self> {
+        let fd = if json_on_stdout {
+            io::stderr().as_fd().try_clone_to_owned()?
+        } else {
+            io::stdout().as_fd().try_clone_to_owned()?
+        };
+        Ok(Self::File(File::from(fd)))
+    }
+}
+
+/// What the guest has sent and nobody has taken yet.
+#[derive(Debug, Default)]
+struct Unsent(VecDeque<u8>);
+
+impl Write for Unsent {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = UNSENT_BYTES_MAX.saturating_sub(self.0.len());
+        self.0.extend(&bytes[..bytes.len().min(room)]);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// No interrupt controller listens.
+#[derive(Debug)]
+struct NoInterrupt;
+
+impl Trigger for NoInterrupt {
+    type E = io::Error;
+
+    fn trigger(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether a thread that waits for the serial port's reader may go on waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// It may.
+    On,
+    /// It is wanted elsewhere.
+    Over,
+}
+
+/// The port, and what it sends to.
+#[derive(Debug)]
+struct Port {
+    serial: Serial<NoInterrupt, vm_superio::serial::NoEvents, Unsent>,
+    output: Output,
+    /// The most that one write takes without waiting once `output` polls writable.
+    write_bytes_max: usize,
+}
+
+impl Port {
+    /// Sends what goes out without waiting for a reader. `Wait::Over` when all is out.
+    fn send(&mut self) -> Wait {
+        let unsent = &mut self.serial.writer_mut().0;
+        let file = match &mut self.output {
+            Output::File(file) => file,
+            Output::Null => {
+                unsent.clear();
+                return Wait::Over;
+            }
+            Output::Buffer(buffer) => {
+                let room = BUFFER_BYTES_MAX.saturating_sub(buffer.len());
+                buffer.extend(unsent.drain(..).take(room));
+                return Wait::Over;
+            }
+        };
+        while !unsent.is_empty() {
+            if !wait_until_writable(file.as_fd(), Duration::ZERO) {
+                return Wait::On;
+            }
+            let (bytes, _) = unsent.as_slices();
+            let bytes = &bytes[..bytes.len().min(self.write_bytes_max)];
+            match file.write(bytes) {
+                Ok(written) => drop(unsent.drain(..written)),
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) =>
+                {
+                    return Wait::On;
+                }
+                // A reader that went away (a closed pipe) or a full disk does not stop the guest.
+                Err(_) => unsent.clear(),
+            }
+        }
+        Wait::Over
+    }
+}
+
+/// A 16550A without interrupts.
+#[derive(Debug)]
+pub struct SerialPort {
+    port: Mutex<Port>,
+    /// What to wait for, outside the lock.
+    file: Option<File>,
+}
+
+impl SerialPort {
+    /// Writes what the guest sends to `output`.
+    ///
+    /// # Errors
+    /// What duplicating the descriptor says.
+    pub fn new(output: Output) -> io::Result<Self> {
+        let file = match &output {
+            Output::File(file) => Some(file.try_clone()?),
+            Output::Null | Output::Buffer(_) => None,
+        };
+        let takes_pages = file.as_ref().and_then(|file| file.metadata().ok());
+        let takes_pages = takes_pages.is_some_and(|of| of.is_file() || of.file_type().is_fifo());
+        Ok(Self {
+            port: Mutex::new(Port {
+                serial: Serial::new(NoInterrupt, Unsent::default()),
+                output,
+                // A terminal that polls writable promises a byte.
+                write_bytes_max: if takes_pages { PIPE_BYTES } else { 1 },
+            }),
+            file,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Port> {
+        self.port.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes each of `bytes` to register `offset`, and waits until the output has taken them or
+    /// `wait` says that the thread is wanted elsewhere. What is left then goes out, in order, with
+    /// the next write or with [`Self::send_rest`].
+    pub fn write(&self, offset: u8, bytes: &[u8], wait: impl Fn() -> Wait) {
+        let mut port = self.lock();
+        for &byte in bytes {
+            // `Unsent` takes all there is, and the trigger does not fail.
+            let _ = port.serial.write(offset, byte);
+        }
+        while port.send() == Wait::On && wait() == Wait::On {
+            drop(port);
+            if let Some(file) = &self.file {
+                wait_until_writable(file.as_fd(), PATIENCE);
+            }
+            port = self.lock();
+        }
+    }
+
+    /// Sends what a stopped vCPU left, as far as the output takes it without waiting.
+    pub fn send_rest(&self) {
+        self.lock().send();
+    }
+
+    /// Reads register `offset`.
+    pub fn read(&self, offset: u8) -> u8 {
+        self.lock().serial.read(offset)
+    }
+
+    /// What [`Output::Buffer`] has caught so far.
+    pub fn captured(&self) -> Vec<u8> {
+        match &self.lock().output {
+            Output::Buffer(buffer) => buffer.clone(),
+            Output::File(_) | Output::Null => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "serial_test.rs"]
+mod tests;
