@@ -1,0 +1,245 @@
+//! The kick as a service of the VMM: any part of it may wake a halted vCPU by APIC ID, not only
+//! a guest's spinlock (the seed series moved the hypercall out of the spinlock option for that).
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use super::apic_id::{ApicIds, ApicMode, Destination, Targets, VcpuIndex};
+use super::halt::Met;
+
+/// What unhalting one vCPU met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unhalted {
+    /// It was halted and wakes.
+    WasHalted,
+    /// It was not halted: `pv_unhalted` is set, its next halt returns at once.
+    WasRunning,
+    /// It waits for SIPI, and goes on waiting. Only `--halt vmm` can tell.
+    WaitsForSipi,
+    /// KVM found no target.
+    NotAccepted,
+}
+
+impl From<Met> for Unhalted {
+    fn from(met: Met) -> Self {
+        match met {
+            Met::Halted => Self::WasHalted,
+            Met::Running => Self::WasRunning,
+            Met::WaitsForSipi => Self::WaitsForSipi,
+        }
+    }
+}
+
+/// Something that can unhalt the vCPUs of one machine.
+pub trait Waker: Send + Sync + std::fmt::Debug {
+    /// Sets the vCPU's `pv_unhalted` and wakes it where it is halted.
+    fn unhalt(&self, vcpu: VcpuIndex, apic_id: u32) -> Unhalted;
+    /// The mode its local APIC is in.
+    fn apic_mode(&self, vcpu: VcpuIndex) -> ApicMode;
+}
+
+/// Where a kick comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kicker {
+    /// A vCPU's hypercall.
+    Vcpu(VcpuIndex),
+    /// The VMM itself.
+    Vmm,
+}
+
+/// A vCPU's place in tables by index.
+fn at(vcpu: VcpuIndex) -> usize {
+    usize::try_from(vcpu.0).unwrap_or(usize::MAX)
+}
+
+/// What became of a kick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// This many vCPUs got it.
+    Delivered(usize),
+    /// Nobody has that APIC ID.
+    NoSuchApicId,
+    /// Swallowed on purpose (`--drop-kick`).
+    Dropped,
+}
+
+/// The last kick that named a vCPU, for the hang report.
+#[derive(Clone, Copy, Debug)]
+pub struct LastKick {
+    /// Its number, from 1, in the order of arrival at the VMM.
+    pub number: u64,
+    /// Who sent it.
+    pub from: Kicker,
+    /// When.
+    pub at: Instant,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of a kick at one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Reached a halted vCPU.
+    ToHalted,
+    /// Reached a vCPU that was not halted.
+    ToRunning,
+    /// Reached a vCPU that waits for SIPI, which uses the kick up.
+    WaitingForSipi,
+    /// The local APIC took nothing.
+    NotAccepted,
+    /// Swallowed on purpose.
+    Dropped,
+}
+
+/// Counters of the kick path. Relaxed: they order nothing.
+#[derive(Debug, Default)]
+pub struct KickStats {
+    /// Kicks that arrived at the VMM.
+    pub handled: AtomicU64,
+    /// Targets that were halted.
+    pub to_halted: AtomicU64,
+    /// Targets that were not.
+    pub to_running: AtomicU64,
+    /// Targets that waited for SIPI.
+    pub waiting_for_sipi: AtomicU64,
+    /// Targets that KVM did not find.
+    pub not_accepted: AtomicU64,
+    /// Kicks for an APIC ID nobody has.
+    pub no_such_apic_id: AtomicU64,
+    /// Kicks for everybody.
+    pub broadcast: AtomicU64,
+    /// Kicks swallowed by `--drop-kick`.
+    pub dropped: AtomicU64,
+}
+
+/// Kicks vCPUs of one machine.
+#[derive(Debug)]
+pub struct KickService {
+    ids: ApicIds,
+    apic_ids: Vec<u32>,
+    waker: Box<dyn Waker>,
+    drop_kick: Option<u64>,
+    stats: KickStats,
+    last: Vec<Mutex<Option<LastKick>>>,
+}
+
+impl KickService {
+    /// For vCPUs with these APIC IDs, by index. `drop_kick` swallows the kick of that number.
+    pub fn new(
+        apic_ids: Vec<u32>,
+        ids: ApicIds,
+        waker: Box<dyn Waker>,
+        drop_kick: Option<u64>,
+    ) -> Self {
+        let last = apic_ids.iter().map(|_| Mutex::new(None)).collect();
+        Self {
+            ids,
+            apic_ids,
+            waker,
+            drop_kick,
+            stats: KickStats::default(),
+            last,
+        }
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> &KickStats {
+        &self.stats
+    }
+
+    /// The last kick that named `vcpu`.
+    pub fn last_kick(&self, vcpu: VcpuIndex) -> Option<LastKick> {
+        *self
+            .last
+            .get(at(vcpu))?
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Kicks `destination`, a physical APIC destination as in the hypercall's a1.
+    pub fn kick(&self, from: Kicker, destination: Destination) -> Delivery {
+        let number = self.stats.handled.fetch_add(1, Relaxed) + 1;
+        let dropped = self.drop_kick == Some(number);
+        if dropped {
+            self.stats.dropped.fetch_add(1, Relaxed);
+        }
+        let mut delivered = 0;
+        let mut deliver = |vcpu: VcpuIndex| {
+            let fate = if dropped {
+                Fate::Dropped
+            } else {
+                self.unhalt(vcpu)
+            };
+            delivered += usize::from(matches!(
+                fate,
+                Fate::ToHalted | Fate::ToRunning | Fate::WaitingForSipi
+            ));
+            let record = LastKick {
+                number,
+                from,
+                at: Instant::now(),
+                fate,
+            };
+            self.note(vcpu, record);
+        };
+        match self
+            .ids
+            .targets(destination, |vcpu| self.waker.apic_mode(vcpu))
+        {
+            Targets::Nobody => {
+                self.stats.no_such_apic_id.fetch_add(1, Relaxed);
+                return Delivery::NoSuchApicId;
+            }
+            Targets::One(vcpu) => deliver(vcpu),
+            Targets::Broadcast(vcpus) => {
+                self.stats.broadcast.fetch_add(1, Relaxed);
+                vcpus.for_each(deliver);
+            }
+        }
+        if dropped {
+            Delivery::Dropped
+        } else {
+            Delivery::Delivered(delivered)
+        }
+    }
+
+    /// Keeps the latest kick: a kicker that was preempted after its kick comes late with its note.
+    fn note(&self, vcpu: VcpuIndex, kick: LastKick) {
+        let Some(last) = self.last.get(at(vcpu)) else {
+            return;
+        };
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.number < kick.number) {
+            *last = Some(kick);
+        }
+    }
+
+    /// Gives a vCPU back a kick that inspecting it has used up. Not counted: it was already.
+    pub fn rekick(&self, vcpu: VcpuIndex) {
+        let apic_id = self.apic_ids.get(at(vcpu)).copied().unwrap_or(u32::MAX);
+        self.waker.unhalt(vcpu, apic_id);
+    }
+
+    fn unhalt(&self, vcpu: VcpuIndex) -> Fate {
+        let apic_id = self.apic_ids.get(at(vcpu)).copied().unwrap_or(u32::MAX);
+        match self.waker.unhalt(vcpu, apic_id) {
+            Unhalted::WasHalted => {
+                self.stats.to_halted.fetch_add(1, Relaxed);
+                Fate::ToHalted
+            }
+            Unhalted::WasRunning => {
+                self.stats.to_running.fetch_add(1, Relaxed);
+                Fate::ToRunning
+            }
+            Unhalted::WaitsForSipi => {
+                self.stats.waiting_for_sipi.fetch_add(1, Relaxed);
+                Fate::WaitingForSipi
+            }
+            Unhalted::NotAccepted => {
+                self.stats.not_accepted.fetch_add(1, Relaxed);
+                Fate::NotAccepted
+            }
+        }
+    }
+}

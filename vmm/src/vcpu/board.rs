@@ -1,0 +1,193 @@
+//! What all vCPU threads of a machine share.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use guest_payload::abi::Control;
+use kvm_bindings::{kvm_regs, kvm_sregs};
+use vmm_sys_util::eventfd::EventFd;
+
+use super::control::Request;
+use super::shared::VcpuShared;
+use crate::cpu::lapic::Recipients;
+use crate::device::ports::Ports;
+use crate::pv::HaltIn;
+use crate::pv::apic_id::{ApicIds, Destination, Targets, VcpuIndex};
+use crate::pv::hypercall::Unhalt;
+use crate::pv::kick::KickService;
+use crate::report::crash::CrashReason;
+use std::time::Duration;
+
+/// How a machine comes to its end from inside.
+#[derive(Debug)]
+pub enum Ending {
+    /// The payload says it is done.
+    Exit(Control),
+    /// The guest asked for a reset.
+    Reset,
+    /// A vCPU cannot go on: triple fault or an exit nobody can serve.
+    Crashed(Crash),
+    /// An ioctl failed that must not.
+    Failed(VcpuIndex, std::io::Error),
+}
+
+/// A vCPU that cannot go on.
+#[derive(Debug)]
+pub struct Crash {
+    /// The vCPU.
+    pub vcpu: VcpuIndex,
+    /// Its APIC ID.
+    pub apic_id: u32,
+    /// Why, for a person.
+    pub reason: CrashReason,
+    /// Its registers, where KVM gives them.
+    pub registers: Option<Box<(kvm_regs, kvm_sregs)>>,
+    /// The instruction KVM could not emulate, where it says so.
+    pub instruction_bytes: Vec<u8>,
+}
+
+impl Ending {
+    /// A crash whose registers the vCPU's thread adds.
+    pub fn crashed(vcpu: VcpuIndex, apic_id: u32, reason: CrashReason) -> Self {
+        let (registers, instruction_bytes) = (None, Vec::new());
+        Self::Crashed(Crash {
+            vcpu,
+            apic_id,
+            reason,
+            registers,
+            instruction_bytes,
+        })
+    }
+}
+
+/// What all vCPU threads share.
+#[derive(Debug)]
+pub struct Board {
+    /// The kick service.
+    pub kick: KickService,
+    /// Who has which APIC ID.
+    pub ids: ApicIds,
+    /// The ports.
+    pub ports: Ports,
+    /// Where halted vCPUs wait.
+    pub halt_in: HaltIn,
+    /// How long a halted vCPU polls before it parks, under `--halt vmm`.
+    pub halt_poll: Duration,
+    /// What PV_UNHALT means to the hypercall.
+    pub unhalt: Unhalt,
+    /// CPUID.1:EAX, which EDX holds after INIT.
+    pub signature: u32,
+    /// Whether the guest has a stub page, and with it our ports.
+    pub has_stub_page: bool,
+    /// Whether KVM keeps general registers in `kvm_run`.
+    pub sync_regs: bool,
+    /// The vCPUs, once all are made.
+    pub vcpus: Arc<OnceLock<Vec<Arc<VcpuShared>>>>,
+    /// Set by a CPL 0 kernel: its CPL 3 code may make hypercalls.
+    pub user_hypercalls: AtomicBool,
+    /// The first ending, and the word that there is one.
+    pub ending: Mutex<Option<Ending>>,
+    /// Readable once `ending` is there.
+    pub ended: EventFd,
+}
+
+impl Board {
+    /// Whether CPL 3 may make hypercalls.
+    pub fn user_hypercalls_allowed(&self) -> bool {
+        self.user_hypercalls.load(Relaxed)
+    }
+
+    /// Serves a request on the payload's control port; returns one that ends the machine.
+    pub fn control(&self, data: &[u8]) -> Option<Control> {
+        let &[byte] = data else { return None };
+        let request = Control::from_byte(byte)?;
+        if request == Control::AllowUserHypercalls {
+            self.user_hypercalls.store(true, Relaxed);
+            return None;
+        }
+        Some(request)
+    }
+
+    /// Ends the machine; the first ending counts. The vCPU that calls stands still from then on.
+    pub fn end(&self, ending: Ending) {
+        let mut first = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none() {
+            *first = Some(ending);
+        }
+        drop(first);
+        for vcpu in self.all() {
+            vcpu.control.request(Request::Stop);
+            vcpu.halt.request();
+        }
+        // The counter of an eventfd cannot overflow here, and nothing else can fail.
+        let _ = self.ended.write(1);
+    }
+
+    /// Whether an ending waits to be looked at.
+    pub fn has_ended(&self) -> bool {
+        let ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        ending.is_some()
+    }
+
+    /// The vCPUs, by index.
+    pub fn all(&self) -> &[Arc<VcpuShared>] {
+        self.vcpus.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// One vCPU.
+    pub fn vcpu(&self, index: VcpuIndex) -> Option<&VcpuShared> {
+        self.all()
+            .get(usize::try_from(index.0).ok()?)
+            .map(AsRef::as_ref)
+    }
+
+    /// Kicks a vCPU again whose `pv_unhalted` an inspection has used up.
+    pub fn rekick(&self, index: VcpuIndex) {
+        self.kick.rekick(index);
+    }
+
+    fn for_each(&self, from: VcpuIndex, recipients: Recipients, act: impl Fn(&VcpuShared)) {
+        let indices = || (0..).map(VcpuIndex).zip(self.all());
+        match recipients {
+            Recipients::Myself => {
+                if let Some(vcpu) = self.vcpu(from) {
+                    act(vcpu);
+                }
+            }
+            Recipients::All => indices().for_each(|(_, vcpu)| act(vcpu)),
+            Recipients::Others => {
+                indices()
+                    .filter(|(index, _)| *index != from)
+                    .for_each(|(_, vcpu)| act(vcpu));
+            }
+            Recipients::Destination(destination) => {
+                let mode = |index| {
+                    self.vcpu(index).map_or(
+                        crate::pv::apic_id::ApicMode::Disabled,
+                        VcpuShared::apic_mode,
+                    )
+                };
+                let at = |index| self.vcpu(index).into_iter().for_each(&act);
+                let to = Destination::from_a1(destination.into());
+                match self.ids.ipi_targets(to, mode(from), mode) {
+                    Targets::Nobody => {}
+                    Targets::One(index) => at(index),
+                    Targets::Broadcast(all) => all.for_each(at),
+                }
+            }
+        }
+    }
+
+    /// INIT by our own local APIC.
+    pub fn init(&self, from: VcpuIndex, recipients: Recipients) {
+        self.for_each(from, recipients, |vcpu| {
+            vcpu.halt.init();
+            vcpu.control.interrupt();
+        });
+    }
+
+    /// SIPI by our own local APIC.
+    pub fn sipi(&self, from: VcpuIndex, recipients: Recipients, vector: u8) {
+        self.for_each(from, recipients, |vcpu| vcpu.halt.sipi(vector));
+    }
+}

@@ -1,0 +1,164 @@
+//! Stopping a vCPU thread: pause, go on, end.
+//!
+//! The thread looks at `pending` before each KVM_RUN. A request that comes after that look is not
+//! lost: `immediate_exit` is set before the signal is sent, and KVM returns at once where it finds
+//! it set, so either KVM_RUN sees the flag or the signal interrupts it.
+
+use std::sync::PoisonError;
+
+use crate::sync::Ordering::Acquire;
+use crate::sync::{AtomicBool, Condvar, Mutex, release};
+
+/// Sends a thread out of KVM_RUN, now or from its next.
+pub trait Interrupt: std::fmt::Debug {
+    /// The calling thread is the one to interrupt.
+    fn thread_starts(&self);
+    /// The next KVM_RUN returns at once, and so do all that follow.
+    fn set_immediate_exit(&self);
+    /// KVM_RUN enters the guest again.
+    fn clear_immediate_exit(&self);
+    /// A KVM_RUN that is under way returns.
+    fn signal(&self);
+}
+
+/// What the machine wants of a vCPU thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Run the guest.
+    Run,
+    /// Stand still outside KVM_RUN.
+    Pause,
+    /// Having stood still: look at the vCPU, and stand still again. Only once all vCPUs stand
+    /// still, because looking for a hidden kick can use up one that arrives meanwhile.
+    Inspect,
+    /// Return from the thread. Final.
+    Stop,
+}
+
+#[derive(Debug)]
+struct State {
+    request: Request,
+    /// The request is carried out, as far as it is one to stand still.
+    still: bool,
+    /// The thread has left its loop.
+    ended: bool,
+}
+
+/// The machine's hold on one vCPU thread.
+#[derive(Debug)]
+pub struct Control<I> {
+    pending: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+    interrupt: I,
+}
+
+impl<I: Interrupt> Control<I> {
+    /// For a thread that `interrupt` reaches.
+    pub fn new(interrupt: I) -> Self {
+        Self {
+            pending: AtomicBool::new(false),
+            state: Mutex::new(State {
+                request: Request::Run,
+                still: false,
+                ended: false,
+            }),
+            changed: Condvar::new(),
+            interrupt,
+        }
+    }
+
+    /// Called first by the vCPU's thread.
+    pub fn thread_starts(&self) {
+        self.interrupt.thread_starts();
+    }
+
+    /// Asks the thread for something. [`Self::wait_until_still`] waits for it to be carried out.
+    pub fn request(&self, request: Request) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.request == Request::Stop {
+            // Said and signalled before; a thread on its way out needs no second signal.
+            return;
+        }
+        state.request = request;
+        state.still = false;
+        self.interrupt_locked();
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Sends the thread once around its loop.
+    pub fn interrupt(&self) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.interrupt_locked();
+        drop(state);
+    }
+
+    fn interrupt_locked(&self) {
+        // Release: pairs with the Acquire in `is_pending`.
+        self.pending.store(true, release());
+        self.interrupt.set_immediate_exit();
+        self.interrupt.signal();
+    }
+
+    /// Waits until the thread stands still, or has ended.
+    pub fn wait_until_still(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while !state.still && !state.ended {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Whether the thread has to look at [`Self::obey`] before it runs the guest.
+    pub fn is_pending(&self) -> bool {
+        self.pending.load(Acquire)
+    }
+
+    /// The thread's side: stands still as long as it is told to, then says what to do, which is
+    /// to run or to stop.
+    pub fn obey(&self, mut inspect: impl FnMut()) -> Request {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match state.request {
+                Request::Run | Request::Stop => break,
+                Request::Pause if !state.still => {
+                    state.still = true;
+                    self.changed.notify_all();
+                }
+                Request::Inspect if !state.still => {
+                    drop(state);
+                    inspect();
+                    state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                    if state.request == Request::Inspect {
+                        state.still = true;
+                        self.changed.notify_all();
+                    }
+                }
+                Request::Pause | Request::Inspect => {
+                    state = self
+                        .changed
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+        self.pending.store(false, release());
+        self.interrupt.clear_immediate_exit();
+        state.request
+    }
+
+    /// Called last by the vCPU's thread.
+    pub fn thread_ends(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.ended = true;
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+#[cfg(all(test, loom))]
+#[path = "control_loom_test.rs"]
+mod loom_tests;

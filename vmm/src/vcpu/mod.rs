@@ -1,0 +1,14 @@
+//! One thread's loop: enter the guest, serve its exits, stop when told.
+
+pub mod board;
+pub mod control;
+pub mod exits;
+mod hypercall;
+pub mod inspect;
+mod msr;
+pub mod park_waker;
+mod run;
+mod serve;
+pub mod shared;
+
+pub use run::Vcpu;
