@@ -1,0 +1,204 @@
+//! The bundled payload's numbers: per-CPU counters from its results page, added up.
+
+use guest_payload::abi::HISTO_BLOCKED_BUCKETS;
+use serde::{Deserialize, Serialize};
+
+use super::cpu_counts::CpuCounts;
+use super::fairness::Fairness;
+use super::percentile::{WaitHistogram, WaitNs};
+
+/// What only the payload can tell. All of it is guest memory: a hostile guest may say anything.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PayloadResults {
+    /// Locks taken, all vCPUs.
+    pub acquisitions: u64,
+    /// The same per second of [`RunReport::seconds`](super::run::RunReport::seconds).
+    pub acquisitions_per_s: f64,
+    /// Promises that a lock broke.
+    pub violations: Violations,
+    /// How evenly the vCPUs shared; null when no lock was taken.
+    pub fairness: Option<Fairness>,
+    /// Waits for a lock; null when no lock was taken or the TSC's frequency is unknown.
+    pub wait_ns: Option<WaitNs>,
+    /// Slow path and memory counters.
+    pub guest: GuestCounters,
+}
+
+/// Times that a lock broke a promise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violations {
+    /// Two vCPUs were inside one lock.
+    pub mutual_exclusion: u64,
+    /// A ticket was served out of turn.
+    pub fifo: u64,
+    /// A lock was read or written after its release.
+    pub touch_after_unlock: u64,
+}
+
+impl Violations {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.mutual_exclusion
+            .saturating_add(self.fifo)
+            .saturating_add(self.touch_after_unlock)
+    }
+}
+
+/// Counters of the guest, all vCPUs. Names as in debugfs `kvm-guest/spinlocks`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestCounters {
+    /// Slow path entered by a waiter.
+    pub taken_slow: u64,
+    /// Lock found free at the last look, so that no halt was needed.
+    pub taken_slow_pickup: u64,
+    /// Slow path entered by an unlocker.
+    pub released_slow: u64,
+    /// Waiter found and kicked.
+    pub released_slow_kicked: u64,
+    /// Time in the slow path, in ns.
+    pub time_blocked_ns: u64,
+    /// Log2 histogram of the same: bucket i counts waits of 2^i to 2^(i+1) - 1 ns, the first also
+    /// 0 ns, the last all that is longer.
+    pub histo_blocked: Vec<u64>,
+    /// Halts.
+    pub halts: u64,
+    /// Kicks sent.
+    pub kicks_sent: u64,
+    /// Lock objects freed and poisoned.
+    pub freed: u64,
+}
+
+/// Adds up CPUs one by one, so that no more than one CPU's histogram is ever held beside the sum.
+#[derive(Debug)]
+pub struct Tally {
+    per_cpu: Vec<u64>,
+    violations: Violations,
+    wait: WaitHistogram,
+    guest: GuestCounters,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            per_cpu: Vec::new(),
+            violations: Violations::default(),
+            wait: WaitHistogram::default(),
+            guest: GuestCounters {
+                histo_blocked: vec![0; HISTO_BLOCKED_BUCKETS],
+                ..GuestCounters::default()
+            },
+        }
+    }
+}
+
+impl Tally {
+    /// Adds one CPU. Sums saturate: the numbers are the guest's.
+    pub fn add(&mut self, cpu: &CpuCounts) {
+        self.per_cpu.push(cpu.acquisitions);
+        self.wait.add(&cpu.wait, cpu.wait_max_cycles);
+        let (from, to) = (&cpu.violations, &mut self.violations);
+        grow(&mut to.mutual_exclusion, from.mutual_exclusion);
+        grow(&mut to.fifo, from.fifo);
+        grow(&mut to.touch_after_unlock, from.touch_after_unlock);
+        let to = &mut self.guest;
+        grow(&mut to.taken_slow, cpu.taken_slow);
+        grow(&mut to.taken_slow_pickup, cpu.taken_slow_pickup);
+        grow(&mut to.released_slow, cpu.released_slow);
+        grow(&mut to.released_slow_kicked, cpu.released_slow_kicked);
+        grow(&mut to.time_blocked_ns, cpu.time_blocked_ns);
+        grow(&mut to.halts, cpu.halts);
+        grow(&mut to.kicks_sent, cpu.kicks_sent);
+        grow(&mut to.freed, cpu.freed);
+        for (sum, &count) in to.histo_blocked.iter_mut().zip(&cpu.histo_blocked) {
+            grow(sum, count);
+        }
+    }
+
+    /// The sums. `seconds` is the time the acquisitions took; `tsc_khz` the guest's TSC frequency,
+    /// 0 where it is unknown.
+    pub fn finish(self, seconds: f64, tsc_khz: u64) -> PayloadResults {
+        let acquisitions = self.per_cpu.iter().copied().fold(0, u64::saturating_add);
+        PayloadResults {
+            acquisitions,
+            acquisitions_per_s: if seconds > 0.0 {
+                acquisitions as f64 / seconds
+            } else {
+                0.0
+            },
+            violations: self.violations,
+            fairness: Fairness::of(&self.per_cpu),
+            wait_ns: self.wait.percentiles_ns(tsc_khz),
+            guest: self.guest,
+        }
+    }
+}
+
+fn grow(sum: &mut u64, by: u64) {
+    *sum = sum.saturating_add(by);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpus_add_up() {
+        let cpu = CpuCounts {
+            acquisitions: 4,
+            violations: Violations {
+                fifo: 1,
+                ..Violations::default()
+            },
+            taken_slow: 2,
+            histo_blocked: vec![1, 2],
+            wait: vec![0, 0, 3, 1],
+            wait_max_cycles: 3,
+            ..CpuCounts::default()
+        };
+        let mut tally = Tally::default();
+        tally.add(&cpu);
+        tally.add(&CpuCounts {
+            acquisitions: 12,
+            ..cpu
+        });
+        let sum = tally.finish(2.0, 1_000_000);
+        assert_eq!(sum.acquisitions, 16);
+        assert_eq!(sum.acquisitions_per_s, 8.0);
+        assert_eq!(sum.violations.total(), 2);
+        assert_eq!(sum.guest.taken_slow, 4);
+        assert_eq!(sum.guest.histo_blocked[..3], [2, 4, 0]);
+        let fairness = sum.fairness.unwrap();
+        assert_eq!((fairness.least, fairness.most), (4, 12));
+        let wait_ns = sum.wait_ns.unwrap();
+        assert_eq!((wait_ns.p50, wait_ns.max), (2, 3));
+    }
+
+    #[test]
+    fn a_hostile_guest_saturates_the_sums() {
+        let greatest = || vec![u64::MAX; 1000];
+        let cpu = CpuCounts {
+            acquisitions: u64::MAX,
+            wait: greatest(),
+            wait_max_cycles: u64::MAX,
+            histo_blocked: greatest(),
+            time_blocked_ns: u64::MAX,
+            ..CpuCounts::default()
+        };
+        let mut tally = Tally::default();
+        tally.add(&cpu);
+        tally.add(&cpu);
+        let sum = tally.finish(0.0, 1);
+        assert_eq!(sum.acquisitions, u64::MAX);
+        assert_eq!(sum.acquisitions_per_s, 0.0);
+        assert_eq!(sum.guest.time_blocked_ns, u64::MAX);
+        assert_eq!(sum.wait_ns.unwrap().max, u64::MAX);
+    }
+
+    #[test]
+    fn a_run_without_acquisitions_has_no_waits_and_no_fairness() {
+        let mut tally = Tally::default();
+        tally.add(&CpuCounts::default());
+        let sum = tally.finish(1.0, 1_000_000);
+        assert_eq!((sum.wait_ns, sum.fairness), (None, None));
+    }
+}
