@@ -1,0 +1,151 @@
+//! What the user asked for: one validated value a run, and every default.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use guest_payload::args::Args;
+
+use crate::cpu::topology::Topology;
+use crate::memory::MemorySize;
+use crate::os::affinity::CpuList;
+
+/// `--kick` and `--halt`: `auto` is decided by trying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Choice {
+    /// Whatever works on this host.
+    Auto,
+    /// KVM does it.
+    Kvm,
+    /// The VMM does it.
+    Vmm,
+}
+
+/// An exit that `--disable-exits` takes away (`KVM_CAP_X86_DISABLE_EXITS`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum DisabledExit {
+    /// MWAIT and MONITOR.
+    Mwait,
+    /// HLT. Takes PV_UNHALT away: a halted vCPU would keep its pCPU.
+    Hlt,
+    /// PAUSE, and with it pause-loop exiting.
+    Pause,
+    /// C-state residency MSRs.
+    Cstate,
+}
+
+impl DisabledExit {
+    /// Its bit in the capability's argument.
+    pub fn bit(self) -> u64 {
+        match self {
+            Self::Mwait => 1 << 0,
+            Self::Hlt => 1 << 1,
+            Self::Pause => 1 << 2,
+            Self::Cstate => 1 << 3,
+        }
+    }
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mwait => "mwait",
+            Self::Hlt => "hlt",
+            Self::Pause => "pause",
+            Self::Cstate => "cstate",
+        }
+    }
+}
+
+/// Which guest runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guest {
+    /// The payload inside this binary.
+    Bundled,
+    /// A PVH ELF.
+    File(PathBuf),
+}
+
+/// Where the serial port's output goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SerialTarget {
+    /// This process's standard output (standard error where JSON goes to standard output).
+    Stdio,
+    /// Nowhere.
+    Null,
+    /// A file, made anew.
+    File(PathBuf),
+    /// Memory, for reading back.
+    Buffer,
+}
+
+/// How the guest is told of PV_UNHALT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PvUnhalt {
+    /// Shown in CPUID.
+    On,
+    /// Not shown.
+    Off,
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct RunSpec {
+    /// The guest.
+    pub guest: Guest,
+    /// Its command line.
+    pub cmdline: String,
+    /// Sockets, cores and threads; their product is the number of vCPUs.
+    pub topology: Topology,
+    /// Guest memory.
+    pub memory: MemorySize,
+    /// Who takes the kick.
+    pub kick: Choice,
+    /// Where halted vCPUs wait.
+    pub halt: Choice,
+    /// PV_UNHALT in CPUID.
+    pub pv_unhalt: PvUnhalt,
+    /// Features that CPUID does not show do not work (`KVM_CAP_ENFORCE_PV_FEATURE_CPUID`).
+    pub enforce_pv: bool,
+    /// Show `KVM_HINTS_REALTIME`.
+    pub hint_realtime: bool,
+    /// How long a halted vCPU polls before it gives up its pCPU; KVM's own default if not given.
+    pub halt_poll_ns: Option<u32>,
+    /// Exits to disable.
+    pub disable_exits: Vec<DisabledExit>,
+    /// Host CPUs for the vCPU threads.
+    pub cpus: Option<CpuList>,
+    /// The run ends after this, finished or not.
+    pub timeout: Option<Duration>,
+    /// The serial port.
+    pub serial: SerialTarget,
+    /// JSON goes to standard output, so nothing else may.
+    pub json_on_stdout: bool,
+    /// Swallow the kick of this number, from 1.
+    pub drop_kick: Option<u64>,
+}
+
+impl RunSpec {
+    /// What the guest's own arguments may make it spend without taking a lock, on top of the
+    /// watchdog's limits: every CPU in turn, on the slowest host, whose CPL 0 is emulated.
+    pub fn patience(&self) -> Duration {
+        const SLOWEST_ITERATION: Duration = Duration::from_micros(5);
+        let args = Args::parse(&self.cmdline, |_| true).unwrap_or(Args::DEFAULT);
+        let iterations = args
+            .iterations_per_turn()
+            .saturating_mul(u64::from(self.topology.vcpus()));
+        let micros = SLOWEST_ITERATION.as_micros();
+        Duration::from_micros(iterations.saturating_mul(u64::try_from(micros).unwrap_or(1)))
+    }
+}
+
+/// Default of `--vcpus`.
+pub const VCPUS_DEFAULT: u32 = 4;
+/// Default of `--memory`.
+pub const MEMORY_DEFAULT: &str = "128M";
+/// The watchdog looks for progress this often.
+pub const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+/// No progress for this long: the vCPUs are looked at.
+pub const FIRST_JUDGEMENT_AFTER: Duration = Duration::from_millis(500);
+/// No progress for this long, with a vCPU that nobody will wake: hung.
+pub const STUCK_AFTER: Duration = Duration::from_secs(5);
+/// No progress for this long at all: hung, whatever the vCPUs do.
+pub const NO_PROGRESS_AFTER: Duration = Duration::from_secs(60);
