@@ -1,0 +1,299 @@
+//! `vmm run`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use guest_payload::args::{Apic, Args as PayloadArgs};
+
+use super::{Exit, Failure};
+use crate::cpu::topology::{Topology, XAPIC_ID_MAX};
+use crate::host::{self, Identity};
+use crate::machine::{self, events, guest, summary};
+use crate::memory::MemorySize;
+use crate::os::affinity::{self, CpuList};
+use crate::os::{allocator, limits, signal};
+use crate::report::output::{self, Target};
+use crate::report::progress::Progress;
+use crate::report::run::{EndedBy, Outcome};
+use crate::report::table;
+use crate::spec::{
+    Choice, DisabledExit, Guest, MEMORY_DEFAULT, PvUnhalt, RunSpec, SerialTarget, VCPUS_DEFAULT,
+};
+
+/// Who ended the run by a signal waits no longer for somebody else to read the report.
+const READER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Arguments of `vmm run`.
+#[derive(Debug, ClapArgs)]
+// `--memory -1` is a bad value, not an option `-1`.
+#[command(allow_negative_numbers = true)]
+pub struct RunArgs {
+    /// A 64-bit PVH ELF; without it, the bundled payload runs
+    guest: Option<PathBuf>,
+
+    /// The guest's command line
+    #[arg(last = true)]
+    guest_args: Vec<String>,
+
+    /// Number of vCPUs [default: 4, or what --topology multiplies to]
+    #[arg(long, value_name = "N", value_parser = vcpus)]
+    vcpus: Option<u32>,
+
+    /// Guest memory, with K, M or G
+    #[arg(long, value_name = "SIZE", default_value = MEMORY_DEFAULT)]
+    memory: MemorySize,
+
+    /// Sockets, cores a socket and threads a core: sockets=S,cores=C,threads=T
+    #[arg(long, value_name = "LIST")]
+    topology: Option<Topology>,
+
+    /// Who takes the kick hypercall
+    #[arg(long, value_enum, default_value = "auto")]
+    kick: Choice,
+
+    /// Where a halted vCPU waits
+    #[arg(long, value_enum, default_value = "auto")]
+    halt: Choice,
+
+    /// Tell the guest that it may halt in a lock's slow path
+    #[arg(long, value_name = "on|off", default_value = "on", value_parser = ["on", "off"])]
+    pv_unhalt: String,
+
+    /// PV features that CPUID does not show do not work
+    #[arg(long)]
+    enforce_pv: bool,
+
+    /// Tell the guest that its vCPUs are never preempted for long
+    #[arg(long)]
+    hint_realtime: bool,
+
+    /// How long a halted vCPU polls before it gives up its pCPU, in ns
+    #[arg(long, value_name = "N")]
+    halt_poll_ns: Option<u32>,
+
+    /// Exits to disable, separated by commas; hlt takes PV_UNHALT away
+    #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',')]
+    disable_exits: Vec<DisabledExit>,
+
+    /// Host CPUs for the vCPU threads, as in 0,2-3
+    #[arg(long, value_name = "LIST")]
+    cpus: Option<CpuList>,
+
+    /// End the run after this many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    timeout: Option<Duration>,
+
+    /// Where the serial port goes: stdio, null or a file
+    #[arg(long, value_name = "stdio|null|FILE", default_value = "stdio")]
+    serial: String,
+
+    /// Write the report as JSON to a file, or to standard output for -
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+
+    /// Swallow the K-th kick, to see a hang reported
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
+    drop_kick: Option<u64>,
+}
+
+/// A number of vCPUs; KVM's limit is looked at once KVM is open.
+fn vcpus(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1; `vmm doctor` tells the most".to_owned()),
+        Ok(vcpus) => Ok(vcpus),
+        Err(_) => Err("not a number of vCPUs; `vmm doctor` tells the most".to_owned()),
+    }
+}
+
+/// Seconds with a fraction, above 0 and up to a year.
+fn seconds(text: &str) -> Result<Duration, String> {
+    const YEAR: f64 = 366.0 * 86400.0;
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "not a number of seconds".to_owned())?;
+    if seconds > 0.0 && seconds <= YEAR {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("must be above 0 and at most a year".to_owned())
+    }
+}
+
+impl RunArgs {
+    fn spec(self) -> Result<RunSpec, Failure> {
+        let topology = match (self.topology, self.vcpus) {
+            (Some(topology), vcpus) => {
+                topology
+                    .check(vcpus.unwrap_or(topology.vcpus()), u32::MAX)
+                    .map_err(Failure::usage)?;
+                topology
+            }
+            (None, vcpus) => {
+                Topology::flat(vcpus.unwrap_or(VCPUS_DEFAULT)).map_err(Failure::usage)?
+            }
+        };
+        let cmdline = self.guest_args.join(" ");
+        let guest = self.guest.map_or(Guest::Bundled, Guest::File);
+        if guest == Guest::Bundled {
+            check_payload_args(&cmdline, &topology)?;
+        }
+        if let Some(cpus) = &self.cpus {
+            check_cpus(cpus)?;
+        }
+        Ok(RunSpec {
+            guest,
+            cmdline,
+            topology,
+            memory: self.memory,
+            kick: self.kick,
+            halt: self.halt,
+            pv_unhalt: if self.pv_unhalt == "on" {
+                PvUnhalt::On
+            } else {
+                PvUnhalt::Off
+            },
+            enforce_pv: self.enforce_pv,
+            hint_realtime: self.hint_realtime,
+            halt_poll_ns: self.halt_poll_ns,
+            disable_exits: self.disable_exits,
+            cpus: self.cpus,
+            timeout: self.timeout,
+            serial: match self.serial.as_str() {
+                "stdio" => SerialTarget::Stdio,
+                "null" => SerialTarget::Null,
+                path => SerialTarget::File(path.into()),
+            },
+            json_on_stdout: self.json.as_deref() == Some("-".as_ref()),
+            drop_kick: self.drop_kick,
+        })
+    }
+}
+
+/// The payload's own words are checked before anything starts.
+fn check_payload_args(cmdline: &str, topology: &Topology) -> Result<(), Failure> {
+    let args = PayloadArgs::parse(cmdline, |_| false).map_err(|bad| {
+        Failure::usage(anyhow::anyhow!(
+            "guest argument `{}`: expected {}",
+            bad.word,
+            bad.expected
+        ))
+    })?;
+    let highest = topology.max_apic_id();
+    if args.apic == Apic::XApic && highest > XAPIC_ID_MAX {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "guest argument `apic=xapic`: the topology has APIC ID {highest}, and xAPIC mode ends \
+             at {XAPIC_ID_MAX}; leave it out or ask for fewer"
+        )));
+    }
+    let (vcpus, most) = (topology.vcpus(), args.max_cpus());
+    if vcpus > most {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "--vcpus {vcpus}: lock {} numbers at most {most} CPUs with these tickets",
+            args.lock.name()
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses CPUs that would be left out in silence.
+fn check_cpus(cpus: &CpuList) -> Result<(), Failure> {
+    match affinity::first_unusable(cpus) {
+        None => Ok(()),
+        Some(cpu) => Err(Failure::usage(anyhow::anyhow!(
+            "--cpus: {cpu} is no host CPU that this process may use"
+        ))),
+    }
+}
+
+fn failure(error: machine::Error) -> Failure {
+    let exit = match &error {
+        machine::Error::Switches(error) if !error.is_host_limit() => Exit::Usage,
+        machine::Error::Guest(guest::Error::Memory(_)) => Exit::Host,
+        machine::Error::Guest(_)
+        | machine::Error::Topology(_)
+        | machine::Error::TooManyVcpus { .. }
+        | machine::Error::SerialFile(..) => Exit::Usage,
+        _ => Exit::Host,
+    };
+    Failure {
+        exit,
+        error: error.into(),
+    }
+}
+
+/// Runs the guest and reports.
+///
+/// # Errors
+/// [`Failure`] with exit code 2 or 3.
+pub fn run(args: RunArgs) -> Result<Exit, Failure> {
+    let json = args
+        .json
+        .as_deref()
+        .map(Target::prepare)
+        .transpose()
+        .map_err(Failure::usage)?;
+    let spec = args.spec()?;
+    let signals = events::signals().map_err(Failure::host)?;
+    let kvm = host::open_kvm().map_err(Failure::host)?;
+    limits::raise_open_files();
+    allocator::use_one_arena();
+    let mut machine = machine::build(&kvm, &spec).map_err(failure)?;
+    if spec.disable_exits.contains(&DisabledExit::Hlt) && spec.pv_unhalt == PvUnhalt::On {
+        output::print_aside(
+            b"vmm: --disable-exits hlt: PV_UNHALT is not shown to the guest, because a halted \
+              vCPU would keep its pCPU\n",
+        );
+    }
+    let mut progress = Progress::start(expected_duration(&spec));
+    let finished =
+        events::run(&mut machine, signals, spec.timeout, &mut progress).map_err(Failure::host)?;
+    progress.finish();
+    let report = summary::report(&machine, &spec, &Identity::detect(), finished);
+    let exit = report.outcome.into();
+    let on_stdout = !spec.json_on_stdout;
+    let interrupted = report.ended_by == EndedBy::Interrupt;
+    let serial = Arc::clone(&machine.board);
+    let tell = move || {
+        // First, because the file does not depend on who reads the table.
+        let written = json.map_or(Ok(()), |json| json.write(&report));
+        serial.ports.serial.send_rest();
+        let table = table::render(&report);
+        if on_stdout {
+            output::print(table.as_bytes())?;
+        } else {
+            output::print_aside(table.as_bytes());
+        }
+        written
+    };
+    let told = if interrupted {
+        output::within(READER_PATIENCE, tell)
+    } else {
+        // A reader that stalls may keep this waiting, and then a signal is the way out.
+        signal::end_by_signals();
+        tell()
+    };
+    told.map_err(Failure::host)?;
+    // The process ends here, and the kernel takes a machine back faster than unmapping and closing
+    // it piece by piece, with KVM told of every piece, would.
+    std::mem::forget(machine);
+    Ok(exit)
+}
+
+impl From<Outcome> for Exit {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Completed => Self::Done,
+            Outcome::Violated | Outcome::Hung | Outcome::Timeout => Self::CheckFailed,
+            Outcome::Crashed => Self::GuestCrashed,
+        }
+    }
+}
+
+fn expected_duration(spec: &RunSpec) -> Option<Duration> {
+    let payload = (spec.guest == Guest::Bundled)
+        .then(|| PayloadArgs::parse(&spec.cmdline, |_| true).ok())
+        .flatten()
+        .map(|args| Duration::from_millis(u64::from(args.settle_ms) + u64::from(args.duration_ms)));
+    payload.or(spec.timeout)
+}

@@ -1,0 +1,20 @@
+//! The host side of paravirtual spinlocks as a userspace KVM hypervisor.
+//!
+//! The folders are the plan of the house: `cli` parses and prints, `machine` builds and runs,
+//! `vcpu` is one thread's loop, `pv` is the heart (APIC IDs, hypercall, kick, halt).
+
+pub mod boot;
+pub mod cli;
+pub mod conformance;
+pub mod cpu;
+pub mod device;
+pub mod host;
+pub mod kvm;
+pub mod machine;
+pub mod memory;
+pub mod os;
+pub mod pv;
+pub mod report;
+pub mod spec;
+mod sync;
+pub mod vcpu;
