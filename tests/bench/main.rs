@@ -1,0 +1,158 @@
+//! `make bench`: how fast, how small, and beside what.
+//!
+//! Every measurement runs in turns with its floor or peer, so that whatever else the host does
+//! disturbs both, and the ratio of runs made side by side is what the targets are about.
+
+mod fast_path;
+mod guest;
+mod kick;
+mod many;
+mod memory;
+mod process;
+mod row;
+mod sample;
+mod start;
+mod table;
+mod throughput;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::json;
+use vmm::host::Identity;
+
+use guest::Guests;
+use row::Row;
+
+const SCHEMA: &str = "vmm.bench/1";
+const USAGE: &str = "usage: bench [--only NAME] [--quick] [--json FILE]
+NAME: start, memory, many, kick, throughput, fast-path
+VMM=PATH names the binary to measure; by default the vmm beside this one";
+
+/// What every measurement needs.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    /// The binary that is measured.
+    pub(crate) vmm: PathBuf,
+    /// The folder of the floors.
+    pub(crate) folder: PathBuf,
+    /// Guests of a few instructions.
+    pub(crate) guests: Guests,
+    /// Fewer and shorter runs.
+    pub(crate) quick: bool,
+}
+
+impl Bench {
+    /// `normal` rounds, or a few in a hurry.
+    pub(crate) fn rounds(&self, normal: usize) -> usize {
+        if self.quick {
+            normal.div_ceil(5)
+        } else {
+            normal
+        }
+    }
+
+    /// A floor's binary.
+    pub(crate) fn floor(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+}
+
+type Measure = fn(&Bench, &mut dyn FnMut(Row)) -> io::Result<()>;
+
+const MEASUREMENTS: [(&str, Measure); 6] = [
+    ("start", start::measure),
+    ("memory", memory::measure),
+    ("many", many::measure),
+    ("kick", kick::measure),
+    ("throughput", throughput::measure),
+    ("fast-path", fast_path::measure),
+];
+
+#[derive(Debug, Default)]
+struct Options {
+    only: Vec<String>,
+    quick: bool,
+    json: Option<PathBuf>,
+}
+
+fn options() -> Option<Options> {
+    let mut options = Options::default();
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--only" => options.only.push(words.next()?),
+            "--quick" => options.quick = true,
+            "--json" => options.json = Some(words.next()?.into()),
+            _ => return None,
+        }
+    }
+    let known = |name: &String| MEASUREMENTS.iter().any(|(known, _)| known == name);
+    options.only.iter().all(known).then_some(options)
+}
+
+fn main() -> ExitCode {
+    let Some(options) = options() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> io::Result<()> {
+    let own = std::env::current_exe()?;
+    let folder = own.parent().unwrap_or(Path::new(".")).to_owned();
+    let vmm = std::env::var_os("VMM").map_or_else(|| folder.join("vmm"), PathBuf::from);
+    if !vmm.is_file() {
+        return Err(io::Error::other(format!(
+            "{} is not there: run `cargo build --release` first",
+            vmm.display()
+        )));
+    }
+    let bench = Bench {
+        vmm,
+        folder,
+        guests: Guests::write()?,
+        quick: options.quick,
+    };
+    let host = Identity::detect();
+    let cpus = std::thread::available_parallelism()?;
+    println!(
+        "host: {}, Linux {}, {}, {cpus} CPUs\n",
+        host.kind, host.kernel, host.cpu_model
+    );
+    table::head();
+    let mut rows = Vec::new();
+    for (name, measure) in MEASUREMENTS {
+        if options.only.is_empty() || options.only.iter().any(|only| only == name) {
+            measure(&bench, &mut |row| {
+                table::row(&row);
+                rows.push(row);
+            })?;
+        }
+    }
+    let missed = rows.iter().filter(|row| row.met() == Some(false)).count();
+    println!(
+        "\n{missed} of {} targets missed",
+        rows.iter().filter(|row| row.met().is_some()).count()
+    );
+    if let Some(path) = &options.json {
+        let rows: Vec<_> = rows.iter().map(Row::json).collect();
+        let text = json!({
+            "schema": SCHEMA,
+            "host": host,
+            "host_cpus": cpus.get(),
+            "quick": options.quick,
+            "rows": rows,
+        });
+        std::fs::write(path, format!("{text:#}\n"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Running what is measured.
+
+use std::io::{self, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Nothing that is measured takes this long, unless it hangs.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// Ends a process that hangs; dropped once the process has ended.
+#[derive(Debug)]
+struct Limit {
+    _ended: Sender<()>,
+}
+
+impl Limit {
+    fn on(child: &Child) -> Self {
+        let (ended, limit) = mpsc::channel();
+        let process = libc::pid_t::try_from(child.id());
+        std::thread::spawn(move || {
+            let hangs = limit.recv_timeout(LONGEST) == Err(RecvTimeoutError::Timeout);
+            if let (true, Ok(process)) = (hangs, process) {
+                // SAFETY: a signal to our own child, which nobody has waited for yet.
+                unsafe { libc::kill(process, libc::SIGKILL) };
+            }
+        });
+        Self { _ended: ended }
+    }
+}
+
+/// How long a process took, in ms from before its exec.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Took {
+    /// To the first byte on its standard output.
+    pub(crate) first_byte: f64,
+    /// To its end.
+    pub(crate) exit: f64,
+}
+
+/// Starts `command` with its standard output in a pipe.
+pub(crate) fn spawn(command: &[String]) -> io::Result<(Child, ChildStdout)> {
+    let (program, arguments) = command
+        .split_first()
+        .ok_or_else(|| io::Error::other("no command"))?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| io::Error::other(format!("{program}: {error}")))?;
+    let output = child
+        .stdout
+        .take()
+        .ok_or_else(|| io::Error::other("no pipe"))?;
+    Ok((child, output))
+}
+
+/// The command as a person would write it, without the folder of the program.
+fn shown(command: &[String]) -> String {
+    let (program, arguments) = command
+        .split_first()
+        .map_or(("", &[][..]), |(program, rest)| {
+            (program.rsplit('/').next().unwrap_or(program), rest)
+        });
+    format!("{program} {}", arguments.join(" "))
+}
+
+/// Runs `command` and times it.
+pub(crate) fn time(command: &[String]) -> io::Result<Took> {
+    let start = Instant::now();
+    let ms = || start.elapsed().as_secs_f64() * 1e3;
+    let (mut child, mut output) = spawn(command)?;
+    let limit = Limit::on(&child);
+    let got_one = output.read_exact(&mut [0]);
+    let first_byte = ms();
+    let mut rest = Vec::new();
+    output.read_to_end(&mut rest)?;
+    drop(limit);
+    let status = child.wait()?;
+    let exit = ms();
+    if got_one.is_err() || !status.success() {
+        return Err(io::Error::other(format!(
+            "{} ended with {status}",
+            shown(command)
+        )));
+    }
+    Ok(Took { first_byte, exit })
+}
+
+/// Runs `command` to its end and returns what it printed.
+pub(crate) fn output(command: &[String]) -> io::Result<String> {
+    let (mut child, mut output) = spawn(command)?;
+    let limit = Limit::on(&child);
+    let mut text = String::new();
+    output.read_to_string(&mut text)?;
+    drop(limit);
+    let status = child.wait()?;
+    if status.success() {
+        Ok(text)
+    } else {
+        Err(io::Error::other(format!(
+            "{} ended with {status}",
+            shown(command)
+        )))
+    }
+}
+
+/// Runs `vmm run` with `options` and the payload's words, and returns its report.
+pub(crate) fn report(vmm: &Path, options: &[&str], payload: &str) -> io::Result<Value> {
+    let mut command = vec![vmm.display().to_string(), "run".to_owned()];
+    command.extend(options.iter().map(|&word| word.to_owned()));
+    command.extend(["--json", "-", "--"].map(str::to_owned));
+    command.extend(payload.split(' ').map(str::to_owned));
+    serde_json::from_str(&output(&command)?).map_err(io::Error::other)
+}
