@@ -141,11 +141,6 @@ impl Board {
             .map(AsRef::as_ref)
     }
 
-    /// Kicks a vCPU again whose `pv_unhalted` an inspection has used up.
-    pub fn rekick(&self, index: VcpuIndex) {
-        self.kick.rekick(index);
-    }
-
     fn for_each(&self, from: VcpuIndex, recipients: Recipients, act: impl Fn(&VcpuShared)) {
         let indices = || (0..).map(VcpuIndex).zip(self.all());
         match recipients {

@@ -86,7 +86,7 @@ impl Vcpu {
                     mp_state: KVM_MP_STATE_RUNNABLE,
                 })?;
                 if kicked {
-                    self.board.rekick(self.index);
+                    self.board.kick.rekick(self.index);
                 }
                 Ok((Activity::Running, kicked))
             }

@@ -9,15 +9,14 @@ mod vcpu;
 
 use std::sync::Arc;
 
-use kvm_bindings::{
-    CpuId, KVM_MEM_LOG_DIRTY_PAGES, kvm_enable_cap, kvm_msi, kvm_userspace_memory_region,
-};
+use kvm_bindings::{CpuId, KVM_MEM_LOG_DIRTY_PAGES, kvm_enable_cap, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, VmFd};
 use vm_memory::VolatileMemory;
 use vm_memory::mmap::MmapRegion;
 
 use super::HostError;
 use super::error::Step;
+use crate::pv::waker::kick_msi;
 
 pub use exit::Exit;
 pub use vcpu::{LOOK_EVERY, MSR_ANSWER, TinyVcpu};
@@ -34,10 +33,6 @@ const PD: u64 = 0x2000;
 /// Present, writable, and open to CPL 3.
 const TABLE: u64 = 0b111;
 const LARGE: u64 = 1 << 7;
-
-/// `APIC_DM_REMRD`, the delivery mode that KVM uses for a kick.
-const REMOTE_READ: u32 = 0x300;
-const MSI_ADDRESS: u32 = 0xfee0_0000;
 
 /// The privilege that the code runs with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,12 +138,7 @@ impl TinyVm {
     pub fn kick(&self, apic_id: u32) -> Result<u32, HostError> {
         let taken = self
             .fd
-            .signal_msi(kvm_msi {
-                address_lo: MSI_ADDRESS | (apic_id & 0xff) << 12,
-                address_hi: apic_id & !0xff,
-                data: REMOTE_READ,
-                ..Default::default()
-            })
+            .signal_msi(kick_msi(apic_id))
             .step("KVM_SIGNAL_MSI")?;
         Ok(u32::try_from(taken).unwrap_or(0))
     }
