@@ -39,6 +39,12 @@ pub const PORT_SPIN_EXIT: u8 = 0xe6;
 /// Port for [`Control`] requests, one byte.
 pub const PORT_CONTROL: u8 = 0xe7;
 
+/// Port of sequence numbers, accessed by dwords: each vCPU writes 0, 1, 2, … and reads 0, 1, 2, ….
+///
+/// Guest and host each see when an access was done twice or not at all, see
+/// [`Sequence`](crate::sequence::Sequence).
+pub const PORT_SEQUENCE: u8 = 0xe8;
+
 /// A byte written to [`PORT_CONTROL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -113,7 +119,7 @@ pub const fn stub_out(port: u8) -> [u8; 3] {
 /// First field of [`Results`]: "vmmRESLT" in memory order.
 pub const RESULTS_MAGIC: u64 = u64::from_le_bytes(*b"vmmRESLT");
 /// Version of every structure below.
-pub const RESULTS_VERSION: u32 = 1;
+pub const RESULTS_VERSION: u32 = 2;
 /// The most vCPUs the payload numbers (KVM's own limit on x86 is 4096).
 pub const MAX_CPUS: usize = 4096;
 
@@ -177,6 +183,13 @@ pub struct Results {
     pub lock_count: AtomicU64,
     /// What stopped a crashed guest.
     pub exception: Exception,
+    /// How far the CPUs' TSCs were seen to differ in each CPU's first turns, in cycles; 0 where they
+    /// are in step. See [`Handover`](crate::clocks::Handover).
+    pub tsc_skew_cycles: AtomicU64,
+    /// Guest-physical address of the filled memory.
+    pub fill_gpa: AtomicU64,
+    /// Bytes of it.
+    pub fill_bytes: AtomicU64,
 }
 
 /// A processor exception that the payload did not expect.
@@ -260,6 +273,19 @@ pub struct CpuResults {
     pub wait_max: AtomicU64,
     /// Locks taken before [`Results::start_tsc`], while the CPUs settled; not in `acquisitions`.
     pub settled: AtomicU64,
+    /// Turns that wrote and read a sequence number.
+    pub io_turns: AtomicU64,
+    /// Sequence numbers that nobody got to read: reads that were done more than once.
+    pub io_duplicated: AtomicU64,
+    /// Sequence numbers that were read before: reads whose effect on the device was lost.
+    pub io_lost: AtomicU64,
+    /// Times the TSC went back: on this CPU, or since the lock's holder before by more than
+    /// [`Results::tsc_skew_cycles`] allows.
+    pub tsc_backwards: AtomicU64,
+    /// Times kvmclock went back: on this CPU or, where it is stable, since the lock's holder before.
+    pub kvmclock_backwards: AtomicU64,
+    /// Times the host said that it had stopped this guest (`PVCLOCK_GUEST_STOPPED`).
+    pub clock_stops: AtomicU64,
 }
 
 /// Bytes at the start of a [`LockObject`] that belong to the lock itself.
@@ -281,6 +307,10 @@ pub struct LockObject {
     pub uses_left: AtomicU32,
     /// Acquisitions of this object, counted without an atomic read-modify-write.
     pub acquisitions: AtomicU64,
+    /// The last holder's TSC, just before its release.
+    pub last_tsc: AtomicU64,
+    /// The last holder's kvmclock in ns, where that was stable; else 0.
+    pub last_kvmclock_ns: AtomicU64,
 }
 
 /// Freed lock memory is filled with this byte: both tickets carry the slow-path flag, so a lock

@@ -66,6 +66,15 @@ pub enum Timing {
     Off,
 }
 
+/// Whether the clocks are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clocks {
+    /// TSC and kvmclock are read twice a turn and must not go back.
+    On,
+    /// They are not looked at.
+    Off,
+}
+
 /// The parsed command line. Defaults are in [`Args::DEFAULT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Args<'a> {
@@ -98,8 +107,19 @@ pub struct Args<'a> {
     /// `linger=N`: PAUSEs between a release and what the lock does after it, to widen the window
     /// in which a freed lock can be touched.
     pub linger: u32,
+    /// `window=N`: PAUSEs between a waiter's last look at the lock and its halt, to widen the window
+    /// in which a kick finds its vCPU still running.
+    pub window: u32,
     /// `timing=on|off`.
     pub timing: Timing,
+    /// `clocks=on|off`.
+    pub clocks: Clocks,
+    /// `io=N`: every N-th turn writes and reads a sequence number (0: none).
+    pub io: u32,
+    /// `fill=SIZE`: bytes of memory that are filled with random numbers before the workload.
+    pub fill_bytes: u64,
+    /// `dirty=N`: pages of that memory that each turn writes to.
+    pub dirty: u32,
     /// `apic=auto|xapic|x2apic`.
     pub apic: Apic,
     /// `nopvspin`: leave the unlock site unpatched and never halt.
@@ -119,7 +139,7 @@ pub struct BadArg<'a> {
 
 /// What an unknown key is answered with.
 pub const KEYS: &str = "one of lock, tickets, ring, threshold, locks, hold, think, seconds, settle, seed, \
-                        mortal, linger, timing, apic, mode, cases, nopvspin";
+                        mortal, linger, window, timing, clocks, io, fill, dirty, apic, mode, cases, nopvspin";
 
 const MAX_ITERATIONS: u32 = 1 << 31;
 
@@ -142,7 +162,12 @@ impl<'a> Args<'a> {
         seed: 1,
         mortal: 16,
         linger: 0,
+        window: 0,
         timing: Timing::On,
+        clocks: Clocks::Off,
+        io: 0,
+        fill_bytes: 0,
+        dirty: 0,
         apic: Apic::Auto,
         nopvspin: false,
         cases: "",
@@ -162,12 +187,26 @@ impl<'a> Args<'a> {
                 });
             }
         }
+        if args.dirty != 0 && args.fill_bytes == 0 {
+            let is_dirty = |word: &&str| word.starts_with("dirty=");
+            return Err(BadArg {
+                word: line
+                    .split_ascii_whitespace()
+                    .rfind(is_dirty)
+                    .unwrap_or_default(),
+                expected: "fill=SIZE beside it: the pages to write to",
+            });
+        }
         Ok(args)
     }
 
-    /// Iterations and PAUSEs that one turn of one CPU may take, waiting aside.
+    /// Iterations, PAUSEs and page writes that one turn of one CPU may take, waiting aside.
     pub fn iterations_per_turn(&self) -> u64 {
-        u64::from(self.hold) + 2 * u64::from(self.think) + u64::from(self.linger)
+        u64::from(self.hold)
+            + 2 * u64::from(self.think)
+            + u64::from(self.linger)
+            + u64::from(self.window)
+            + u64::from(self.dirty)
     }
 
     /// The ticket width for `cpus` CPUs.
@@ -257,6 +296,20 @@ impl<'a> Args<'a> {
             "seed" => self.seed = value.parse().map_err(|_| bad("seed=NUMBER"))?,
             "mortal" => self.mortal = count(u32::MAX, "mortal=N")?,
             "linger" => self.linger = count(1 << 24, "linger=PAUSES, at most 16777216")?,
+            "window" => self.window = count(1 << 24, "window=PAUSES, at most 16777216")?,
+            "clocks" => {
+                self.clocks = match value {
+                    "on" => Clocks::On,
+                    "off" => Clocks::Off,
+                    _ => return Err(bad("clocks=on|off")),
+                }
+            }
+            "io" => self.io = count(u32::MAX, "io=N")?,
+            "fill" => {
+                self.fill_bytes =
+                    size(value).ok_or(bad("fill=SIZE with K, M or G, as in 64M, below 3G"))?;
+            }
+            "dirty" => self.dirty = count(1 << 24, "dirty=PAGES, at most 16777216")?,
             "timing" => {
                 self.timing = match value {
                     "on" => Timing::On,
@@ -299,89 +352,19 @@ fn milliseconds(text: &str) -> Option<u32> {
     Some(whole * 1000 + digits * scale)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(line: &str) -> Result<Args<'_>, BadArg<'_>> {
-        Args::parse(line, |_| false)
-    }
-
-    #[test]
-    fn an_empty_line_gives_the_defaults() {
-        assert_eq!(parse(""), Ok(Args::DEFAULT));
-    }
-
-    #[test]
-    fn every_key_is_read() {
-        let args = parse(
-            "lock=byte tickets=large ring=3 threshold=20000ns locks=7 hold=1 think=2 seconds=1.5 settle=0.5 \
-             seed=9 mortal=0 linger=5 timing=off apic=xapic mode=latency cases=cpl3,known-id nopvspin",
-        );
-        assert_eq!(
-            args,
-            Ok(Args {
-                mode: Mode::Latency,
-                lock: LockKind::Byte,
-                tickets: TicketWidth::Large,
-                ring: Ring::Three,
-                threshold: Threshold::Nanoseconds(20000),
-                locks: 7,
-                hold: 1,
-                think: 2,
-                duration_ms: 1500,
-                settle_ms: 500,
-                seed: 9,
-                mortal: 0,
-                linger: 5,
-                timing: Timing::Off,
-                apic: Apic::XApic,
-                nopvspin: true,
-                cases: "cpl3,known-id",
-            })
-        );
-    }
-
-    #[test]
-    fn bad_values_name_the_word_and_what_is_right() {
-        for word in [
-            "lock=fifo",
-            "ring=1",
-            "tickets=8",
-            "threshold=0",
-            "threshold=ns",
-            "locks=0",
-            "locks=4097",
-            "hold=-1",
-            "seconds=",
-            "seconds=1.2345",
-            "seconds=1e3",
-            "seconds=90000",
-            "think=4294967295",
-            "timing=1",
-            "mode=x",
-            "cases=",
-            "cases=known",
-            "cases=cpl3,",
-            "speed=3",
-            "nopvspin=1",
-        ] {
-            let bad = parse(word).unwrap_err();
-            assert_eq!(bad.word, word);
-            assert!(!bad.expected.is_empty());
-        }
-    }
-
-    #[test]
-    fn unknown_words_are_left_alone_where_the_caller_says_so() {
-        assert!(Args::parse("console=ttyS0 lock=tas pci=off", |_| true).is_ok());
-    }
-
-    #[test]
-    fn seconds_take_a_fraction_of_up_to_three_digits() {
-        assert_eq!(milliseconds("0.5"), Some(500));
-        assert_eq!(milliseconds("2.25"), Some(2250));
-        assert_eq!(milliseconds("2.125"), Some(2125));
-        assert_eq!(milliseconds("86400"), Some(86_400_000));
-    }
+/// `4096`, `64K`, `256M` or `1G` in bytes; less than 3 GiB, where the payload's memory ends.
+fn size(text: &str) -> Option<u64> {
+    const END: u64 = 3 << 30;
+    let (number, shift) = match text.as_bytes().last()? {
+        b'K' | b'k' => (&text[..text.len() - 1], 10),
+        b'M' | b'm' => (&text[..text.len() - 1], 20),
+        b'G' | b'g' => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number: u64 = number.parse().ok()?;
+    number.checked_mul(1 << shift).filter(|bytes| *bytes < END)
 }
+
+#[cfg(test)]
+#[path = "args_test.rs"]
+mod tests;

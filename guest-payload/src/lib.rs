@@ -7,10 +7,13 @@
 
 pub mod abi;
 pub mod args;
+pub mod clocks;
 pub mod conformance;
+pub mod content;
 pub mod key;
 pub mod lock;
 pub mod pv;
+pub mod sequence;
 pub mod stats;
 pub mod sync;
 

@@ -6,18 +6,20 @@
 mod arch;
 mod boot_cell;
 mod cases;
+mod fill;
 mod finish;
 mod latency;
 mod mortal;
 mod platform;
 mod setup;
 mod shared;
+mod witness;
 mod workload;
 
-use guest_payload::args::Mode;
+use guest_payload::args::{Clocks, Mode};
 
 use arch::serial::print;
-use arch::{idt, pvh, smp};
+use arch::{clock, idt, pvh, smp};
 use shared::{crash, read_stubs};
 
 unsafe extern "C" {
@@ -48,18 +50,27 @@ extern "C" fn bsp_main(start_info: u32) -> ! {
             crash()
         }
     }
-    smp::initialize(0);
+    start_cpu(0);
     if setup::get().args.mode == Mode::Conformance {
         cases::run(info.rsdp_gpa)
     }
+    fill::fill(&setup::get().args);
     smp::start_others(info.rsdp_gpa);
     workload::enter(0)
+}
+
+/// Tables, local APIC and clock of this CPU.
+fn start_cpu(index: u32) {
+    smp::initialize(index);
+    if setup::get().args.clocks == Clocks::On && clock::has_kvmclock() {
+        clock::start_kvmclock(smp::kvmclock(index));
+    }
 }
 
 /// An AP, at CPL 0 in 64-bit mode, on its own stack.
 #[unsafe(no_mangle)]
 extern "C" fn ap_main(index: u32) -> ! {
-    smp::initialize(index);
+    start_cpu(index);
     if setup::get().args.mode == Mode::Conformance {
         cases::serve(index)
     }

@@ -19,6 +19,7 @@ use crate::arch::instr::{delay, rdtsc};
 use crate::arch::smp;
 use crate::platform::Machine;
 use crate::setup;
+use crate::witness::Witness;
 use crate::workload::{Checks, Random, acquire, lock_of, release};
 
 /// Uses of one object before it is freed: one CPU releases while the other is the last.
@@ -122,10 +123,11 @@ fn now(args: &Args<'_>) -> u64 {
 }
 
 /// Takes a mortal lock once, if one has a use left; frees it after the last use.
-pub(crate) fn turn<L: RawLock>(
+pub(crate) fn turn<L: RawLock, W: Witness>(
     index: u32,
     cpu: &Cpu<'static, Machine>,
     checks: &Checks,
+    witness: &mut W,
     random: &mut Random,
     args: &Args<'_>,
 ) -> u64 {
@@ -141,11 +143,13 @@ pub(crate) fn turn<L: RawLock>(
     let asked = now(args);
     let ticket = acquire(lock, cpu);
     let served = now(args);
+    witness.taken(object);
     checks.enter(object, ticket);
     delay(args.hold);
     let left = object.uses_left.load(Relaxed) - 1;
     object.uses_left.store(left, Relaxed);
     checks.leave(object);
+    witness.releasing(object);
     release(lock, cpu);
     stats::add(&results.acquisitions, 1);
     if args.timing == Timing::On {

@@ -13,9 +13,9 @@ use crate::arch::pvh::StartInfo;
 use crate::arch::smp::{Memory, XAPIC_ID_MAX};
 use crate::arch::{apic, clock, patch, smp};
 use crate::boot_cell::BootCell;
-use crate::mortal;
 use crate::platform::Machine;
 use crate::shared::RESULTS;
+use crate::{fill, mortal, witness};
 
 /// What was asked for and found, fixed before any other CPU starts.
 #[derive(Debug)]
@@ -104,6 +104,11 @@ pub(crate) fn prepare(info: &'static StartInfo, memory: &mut Memory) -> Result<(
     let locks = memory
         .take(bytes)
         .ok_or("not enough memory for this many locks")?;
+    fill::reserve(&args, memory)
+        .ok_or("not enough memory for fill=SIZE; ask for less, or give the machine more")?;
+    if args.io != 0 && !witness::host_counts() {
+        return Err("io=N needs a host that counts, as vmm does");
+    }
     RESULTS.locks_gpa.store(locks, Relaxed);
     RESULTS.lock_count.store(u64::from(count), Release);
     RESULTS.ring.store(

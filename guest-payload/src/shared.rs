@@ -57,6 +57,9 @@ pub(crate) static RESULTS: Results = Results {
         rip: AtomicU64::new(0),
         cr2: AtomicU64::new(0),
     },
+    tsc_skew_cycles: AtomicU64::new(0),
+    fill_gpa: AtomicU64::new(0),
+    fill_bytes: AtomicU64::new(0),
 };
 
 /// The next AP's index; the assembly takes from it.

@@ -158,6 +158,12 @@ impl CpuResults {
             wait: [const { AtomicU64::new(0) }; WAIT_BUCKETS],
             wait_max: AtomicU64::new(0),
             settled: AtomicU64::new(0),
+            io_turns: AtomicU64::new(0),
+            io_duplicated: AtomicU64::new(0),
+            io_lost: AtomicU64::new(0),
+            tsc_backwards: AtomicU64::new(0),
+            kvmclock_backwards: AtomicU64::new(0),
+            clock_stops: AtomicU64::new(0),
         }
     }
 }

@@ -21,7 +21,8 @@ use crate::arch::{clock, ring3, smp};
 use crate::platform::Machine;
 use crate::setup::{self, Setup};
 use crate::shared::{RESULTS, crash};
-use crate::{finish, latency, mortal};
+use crate::witness::{Blind, Watching, Witness};
+use crate::{finish, latency, mortal, witness};
 
 static WAITING: WaitingCpus = WaitingCpus::new();
 /// Where nobody tells the TSC's frequency, so that a run ends at all.
@@ -58,7 +59,9 @@ extern "C" fn run(index: u64) -> ! {
     ) else {
         crash()
     };
-    let cpu = cpu.with_linger(setup.args.linger);
+    let cpu = cpu
+        .with_linger(setup.args.linger)
+        .with_window(setup.args.window);
     if setup.args.mode == Mode::Latency {
         latency::run(index, setup);
     } else {
@@ -229,6 +232,19 @@ pub(crate) fn release<L: RawLock>(lock: &L, cpu: &Cpu<'static, Machine>) {
 }
 
 fn stress<L: RawLock>(index: u32, cpu: &Cpu<'static, Machine>, setup: &Setup) {
+    if witness::is_wanted(&setup.args) {
+        turns::<L, _>(index, cpu, setup, Watching::new(&setup.args, index));
+    } else {
+        turns::<L, _>(index, cpu, setup, Blind);
+    }
+}
+
+fn turns<L: RawLock, W: Witness>(
+    index: u32,
+    cpu: &Cpu<'static, Machine>,
+    setup: &Setup,
+    mut witness: W,
+) {
     let args = &setup.args;
     let checks = Checks {
         me: index + 1,
@@ -245,14 +261,14 @@ fn stress<L: RawLock>(index: u32, cpu: &Cpu<'static, Machine>, setup: &Setup) {
     loop {
         turn = turn.wrapping_add(1);
         let now = if args.mortal != 0 && turn.is_multiple_of(args.mortal) {
-            mortal::turn::<L>(index, cpu, &checks, &mut random, args)
+            mortal::turn::<L, W>(index, cpu, &checks, &mut witness, &mut random, args)
         } else {
             let object = &locks[if locks.len() == 1 {
                 0
             } else {
                 random.below(args.locks)
             } as usize];
-            one::<L>(object, cpu, &checks, args, turn)
+            one::<L, W>(object, cpu, &checks, &mut witness, args, turn)
         };
         if !has_settled && now >= start {
             has_settled = true;
@@ -261,6 +277,7 @@ fn stress<L: RawLock>(index: u32, cpu: &Cpu<'static, Machine>, setup: &Setup) {
         if now >= deadline {
             return;
         }
+        witness.turn(turn);
         if args.think != 0 {
             delay(random.below(2 * args.think + 1));
         }
@@ -268,18 +285,22 @@ fn stress<L: RawLock>(index: u32, cpu: &Cpu<'static, Machine>, setup: &Setup) {
 }
 
 /// One acquisition; returns the TSC after it, or 0 where nobody looked.
-fn one<L: RawLock>(
+fn one<L: RawLock, W: Witness>(
     object: &LockObject,
     cpu: &Cpu<'static, Machine>,
     checks: &Checks,
+    witness: &mut W,
     args: &Args<'_>,
     turn: u32,
 ) -> u64 {
     let lock = lock_of::<L>(object);
     if args.timing == Timing::Off {
-        checks.enter(object, acquire(lock, cpu));
+        let ticket = acquire(lock, cpu);
+        witness.taken(object);
+        checks.enter(object, ticket);
         delay(args.hold);
         checks.leave(object);
+        witness.releasing(object);
         release(lock, cpu);
         stats::add(&checks.results.acquisitions, 1);
         return if turn.is_multiple_of(1024) {
@@ -291,9 +312,11 @@ fn one<L: RawLock>(
     let asked = rdtsc();
     let ticket = acquire(lock, cpu);
     let served = rdtsc();
+    witness.taken(object);
     checks.enter(object, ticket);
     delay(args.hold);
     checks.leave(object);
+    witness.releasing(object);
     release(lock, cpu);
     stats::add(&checks.results.acquisitions, 1);
     stats::record_wait(checks.results, served.saturating_sub(asked));

@@ -1,32 +1,13 @@
-//! The TSC's frequency, from what the hypervisor or the CPU says.
+//! The TSC's frequency, from what the hypervisor or the CPU says, and kvmclock.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use guest_payload::abi::{
     CPUID_FEATURES, CPUID_SIGNATURE, FEATURE_CLOCKSOURCE2, MSR_KVM_SYSTEM_TIME_NEW,
 };
+use guest_payload::clocks::PvClock;
 
 use super::instr::{cpuid, rdtsc, wrmsr};
-
-/// `pvclock_vcpu_time_info` (Linux Documentation/virt/kvm/x86/msr.rst).
-#[repr(C, align(64))]
-struct PvClock {
-    version: AtomicU32,
-    pad: u32,
-    tsc_timestamp: u64,
-    system_time: u64,
-    tsc_to_system_mul: AtomicU32,
-    tsc_shift: AtomicU32,
-}
-
-static PVCLOCK: PvClock = PvClock {
-    version: AtomicU32::new(0),
-    pad: 0,
-    tsc_timestamp: 0,
-    system_time: 0,
-    tsc_to_system_mul: AtomicU32::new(0),
-    tsc_shift: AtomicU32::new(0),
-};
 
 /// ns = cycles * NS_PER_CYCLE_Q32 >> 32; 0 while unknown.
 static NS_PER_CYCLE_Q32: AtomicU64 = AtomicU64::new(0);
@@ -44,15 +25,35 @@ pub(crate) fn kvm_features() -> (u32, u32) {
     (features.eax, features.edx)
 }
 
+/// Whether there is a kvmclock.
+pub(crate) fn has_kvmclock() -> bool {
+    kvm_features().0 & FEATURE_CLOCKSOURCE2 != 0
+}
+
+/// Has KVM write this CPU's time to `page`, from now on.
+pub(crate) fn start_kvmclock(page: &'static PvClock) {
+    const ENABLE: u64 = 1;
+    wrmsr(
+        MSR_KVM_SYSTEM_TIME_NEW,
+        core::ptr::from_ref(page) as u64 | ENABLE,
+    );
+}
+
+/// Takes the page back.
+fn stop_kvmclock() {
+    wrmsr(MSR_KVM_SYSTEM_TIME_NEW, 0);
+}
+
 fn khz_from_kvmclock() -> Option<u64> {
-    if kvm_features().0 & FEATURE_CLOCKSOURCE2 == 0 {
+    static PAGE: PvClock = PvClock::new();
+    if !has_kvmclock() {
         return None;
     }
-    wrmsr(MSR_KVM_SYSTEM_TIME_NEW, (&raw const PVCLOCK) as u64 | 1);
-    let multiplier = u64::from(PVCLOCK.tsc_to_system_mul.load(Relaxed));
-    let shift = (PVCLOCK.tsc_shift.load(Relaxed) & 0xff) as u8 as i8;
-    // The page must not change behind our back once we have what we want.
-    wrmsr(MSR_KVM_SYSTEM_TIME_NEW, 0);
+    start_kvmclock(&PAGE);
+    let multiplier = u64::from(PAGE.tsc_to_system_mul.load(Relaxed));
+    let shift = PAGE.tsc_shift.load(Relaxed).cast_signed();
+    // Nobody reads it any more.
+    stop_kvmclock();
     if multiplier == 0 {
         return None;
     }

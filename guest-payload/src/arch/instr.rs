@@ -15,6 +15,14 @@ pub(crate) fn rdtsc() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
+/// The TSC, read after every load before it: what `rdtsc_ordered` is in Linux.
+#[inline(always)]
+pub(crate) fn rdtsc_ordered() -> u64 {
+    // SAFETY: every x86-64 CPU has LFENCE. Without `nomem`, because what comes before has to be done.
+    unsafe { asm!("lfence", options(nostack, preserves_flags)) };
+    rdtsc()
+}
+
 /// `pause`
 #[inline(always)]
 pub(crate) fn pause() {
@@ -28,6 +36,26 @@ pub(crate) fn outb(port: u16, value: u8) {
     unsafe {
         asm!("out dx, al", in("dx") port, in("al") value, options(nomem, nostack, preserves_flags));
     }
+}
+
+/// `out`, four bytes.
+#[inline(always)]
+pub(crate) fn outl(port: u16, value: u32) {
+    // SAFETY: as for `outb`.
+    unsafe {
+        asm!("out dx, eax", in("dx") port, in("eax") value, options(nomem, nostack, preserves_flags));
+    }
+}
+
+/// `in`, four bytes.
+#[inline(always)]
+pub(crate) fn inl(port: u16) -> u32 {
+    let value;
+    // SAFETY: as for `outb`.
+    unsafe {
+        asm!("in eax, dx", in("dx") port, out("eax") value, options(nomem, nostack, preserves_flags));
+    }
+    value
 }
 
 /// `rdmsr`. CPL 0 only.

@@ -3,6 +3,7 @@
 use core::arch::asm;
 
 use super::gdt::{USER_CODE, USER_DATA};
+use super::smp;
 
 /// Reserved bit 1, IOPL 3, interrupts off.
 pub(crate) const USER_RFLAGS: u64 = 0x3002;
@@ -22,6 +23,47 @@ pub(crate) fn enter(function: extern "C" fn(u64) -> !, argument: u64, stack_top:
             in("rdi") argument,
             options(noreturn)
         )
+    }
+}
+
+/// Runs `function(argument)` at CPL 3 on the boot CPU and comes back, before it starts its workload.
+pub(crate) fn call(function: extern "C" fn(u64), argument: u64) {
+    // SAFETY: the way down is `iretq` on the boot CPU's own CPL 3 stack, the way back the #GP
+    // handler's `ret` to what this pushed, on the stack that this gave the TSS. `function` keeps the
+    // registers that the ABI has it keep, all others are given up.
+    unsafe {
+        asm!(
+            "mov r12, [{rsp0}]",
+            "mov r13, {rsp0}",
+            "mov r14, rsp",
+            "and rsp, -16",
+            "sub rsp, 8",
+            "lea r10, [rip + 3f]",
+            "push r10",
+            "mov [{rsp0}], rsp", // 16-byte aligned, as the processor would make it
+            "push {data}", "push {stack}", "push {flags}", "push {code}",
+            "lea r10, [rip + 2f]",
+            "push r10",
+            "iretq",
+            "2: call {function}",
+            "mov r11d, {back}",
+            "hlt",
+            "3: mov rsp, r14",
+            "mov [r13], r12",
+            "mov r10d, {kernel_data}",
+            "mov ss, r10d", "mov ds, r10d", "mov es, r10d",
+            rsp0 = in(reg) smp::kernel_stack_slot(0),
+            stack = in(reg) smp::user_stack_top(0),
+            function = in(reg) function,
+            data = const USER_DATA as i32,
+            code = const USER_CODE as i32,
+            flags = const USER_RFLAGS as i32,
+            back = const REQUEST_RETURN,
+            kernel_data = const super::gdt::KERNEL_DATA as i32,
+            in("rdi") argument,
+            out("r12") _, out("r13") _, out("r14") _,
+            clobber_abi("C"),
+        );
     }
 }
 

@@ -6,6 +6,7 @@ use core::sync::atomic::{
 };
 
 use guest_payload::abi::{CPU_AT_START, CpuResults, MAX_CPUS};
+use guest_payload::clocks::PvClock;
 
 use super::apic::{self, Mode};
 use super::gdt::Segments;
@@ -47,6 +48,13 @@ impl Memory {
     }
 }
 
+/// What stands at the start of a CPU's memory.
+#[repr(C)]
+struct PerCpu {
+    segments: Segments,
+    kvmclock: PvClock,
+}
+
 /// The end of CPL 0's stack of CPU `index`.
 fn kernel_stack_top(index: u32) -> u64 {
     PER_CPU_BASE.load(Relaxed) + (u64::from(index) + 1) * PER_CPU_BYTES
@@ -59,7 +67,20 @@ pub(crate) fn user_stack_top(index: u32) -> u64 {
 
 /// Where the processor finds the stack that CPL 3 of CPU `index` enters CPL 0 on.
 pub(crate) fn kernel_stack_slot(index: u32) -> u64 {
-    PER_CPU_BASE.load(Relaxed) + u64::from(index) * PER_CPU_BYTES + Segments::RSP0_OFFSET
+    per_cpu(index) + Segments::RSP0_OFFSET
+}
+
+/// Where CPU `index`'s memory is.
+fn per_cpu(index: u32) -> u64 {
+    PER_CPU_BASE.load(Relaxed) + u64::from(index) * PER_CPU_BYTES
+}
+
+/// CPU `index`'s kvmclock.
+pub(crate) fn kvmclock(index: u32) -> &'static PvClock {
+    let at = per_cpu(index) + core::mem::offset_of!(PerCpu, kvmclock) as u64;
+    // SAFETY: in this CPU's own memory, zeroed, used for nothing else; zero is a valid PvClock, and
+    // what KVM writes in it is atomics.
+    unsafe { &*(at as usize as *const PvClock) }
 }
 
 /// All CPUs' results.
@@ -112,9 +133,8 @@ pub(crate) fn highest_apic_id(rsdp: u64) -> u32 {
 
 /// Gives this CPU its tables and local APIC, and announces it.
 pub(crate) fn initialize(index: u32) {
-    let memory = PER_CPU_BASE.load(Relaxed) + u64::from(index) * PER_CPU_BYTES;
     // SAFETY: the start of this CPU's own memory, zeroed, used by no other CPU.
-    let segments = unsafe { &mut *(memory as usize as *mut Segments) };
+    let segments = unsafe { &mut *(per_cpu(index) as usize as *mut Segments) };
     segments.load(kernel_stack_top(index));
     idt::load();
     apic::enable(apic_mode());

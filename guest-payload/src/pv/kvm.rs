@@ -32,6 +32,9 @@ pub(super) fn lock_spinning<H: Platform, S: SlowPath>(
         Waited::PickedUp
     } else {
         stats::add(&me.halts, 1);
+        for _ in 0..cpu.window {
+            core::hint::spin_loop();
+        }
         cpu.platform.halt();
         Waited::LookAgain
     };

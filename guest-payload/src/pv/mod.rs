@@ -112,6 +112,7 @@ pub struct Cpu<'a, H: Platform> {
     backend: Backend,
     threshold: u32,
     linger: u32,
+    window: u32,
     platform: H,
 }
 
@@ -135,6 +136,7 @@ impl<'a, H: Platform> Cpu<'a, H> {
             backend,
             threshold: threshold.max(1),
             linger: 0,
+            window: 0,
             platform,
         })
     }
@@ -143,6 +145,14 @@ impl<'a, H: Platform> Cpu<'a, H> {
     pub fn with_linger(self, pauses: u32) -> Self {
         Self {
             linger: pauses,
+            ..self
+        }
+    }
+
+    /// The same CPU, which spends this many PAUSEs between its last look at a lock and its halt.
+    pub fn with_window(self, pauses: u32) -> Self {
+        Self {
+            window: pauses,
             ..self
         }
     }
