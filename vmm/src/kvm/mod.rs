@@ -1,6 +1,7 @@
 //! The ioctls that kvm-ioctls lacks, and what else needs a look inside `kvm_run`.
 
 pub mod attr;
+pub mod clock;
 pub mod dirty_ring;
 pub mod immediate_exit;
 pub mod internal_error;
@@ -8,3 +9,4 @@ mod request;
 pub mod stats;
 pub mod timer;
 pub mod xen;
+pub mod xsave;

@@ -1,10 +1,16 @@
 //! Guest memory: RAM below the hole that PCs have under 4 GiB, and the rest above it.
 
+mod in_use;
+mod private_map;
+
+pub use in_use::{PageSource, PageSources};
+pub use private_map::{PrivateMapError, PrivateRange, map_privately};
+
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use kvm_bindings::kvm_userspace_memory_region;
+use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, kvm_userspace_memory_region};
 use kvm_ioctls::VmFd;
 use vm_memory::{
     Address, GuestAddress, GuestMemoryBackend, GuestMemoryError, GuestMemoryMmap,
@@ -17,7 +23,10 @@ const HOLE_START: u64 = 0xc000_0000;
 const HOLE_END: u64 = 1 << 32;
 /// The smallest memory a machine gets: boot data below 1 MiB, an image above.
 pub const MEMORY_BYTES_MIN: u64 = 2 << 20;
-const PAGE_BYTES: u64 = 4096;
+/// The largest: what 46 address bits reach.
+pub const MEMORY_BYTES_MAX: u64 = 1 << 46;
+/// Bytes of a page.
+pub const PAGE_BYTES: u64 = 4096;
 
 /// An amount of guest memory in bytes, a multiple of the page size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +36,12 @@ impl MemorySize {
     /// The amount in bytes.
     pub fn bytes(self) -> u64 {
         self.0
+    }
+
+    /// `bytes`, if that is an amount of memory a machine can have.
+    pub fn from_bytes(bytes: u64) -> Option<Self> {
+        let fits = (MEMORY_BYTES_MIN..=MEMORY_BYTES_MAX).contains(&bytes);
+        (fits && bytes.is_multiple_of(PAGE_BYTES)).then_some(Self(bytes))
     }
 
     /// `mib` MiB.
@@ -79,7 +94,7 @@ impl FromStr for MemorySize {
         let number: u64 = number.parse().map_err(|_| bad())?;
         let bytes = number
             .checked_mul(1 << shift)
-            .filter(|bytes| *bytes <= 1 << 46)
+            .filter(|bytes| *bytes <= MEMORY_BYTES_MAX)
             .ok_or_else(bad)?;
         if bytes < MEMORY_BYTES_MIN {
             return Err(SizeError::TooSmall(text.to_owned()));
@@ -100,6 +115,9 @@ pub enum Error {
     /// KVM refuses the region.
     #[error("KVM refuses the guest memory at {0:#x}")]
     Register(u64, #[source] kvm_ioctls::Error),
+    /// KVM does not say what was written.
+    #[error("KVM_GET_DIRTY_LOG of memory region {0}")]
+    Log(usize, #[source] kvm_ioctls::Error),
     /// A region without a host address.
     #[error("guest memory at {0:#x} has no host address")]
     Address(u64, #[source] GuestMemoryError),
@@ -121,11 +139,20 @@ pub fn map(size: MemorySize) -> Result<GuestMemoryMmap, Error> {
     GuestMemoryMmap::from_ranges(&ranges).map_err(|error| Error::Map(size, error))
 }
 
-/// Gives the memory to `vm`.
+/// Whether KVM notes which pages are written ("dirty").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteLog {
+    /// It does not.
+    Off,
+    /// It does; [`take_written`] reads the log.
+    On,
+}
+
+/// Gives the memory to `vm`, or changes whether writes to it are logged.
 ///
 /// # Errors
 /// [`Error::Register`], [`Error::Address`].
-pub fn register(vm: &VmFd, memory: &GuestMemoryMmap) -> Result<(), Error> {
+pub fn register(vm: &VmFd, memory: &GuestMemoryMmap, log: WriteLog) -> Result<(), Error> {
     for (slot, region) in (0..).zip(memory.iter()) {
         let start = region.start_addr().raw_value();
         let host = region
@@ -133,17 +160,33 @@ pub fn register(vm: &VmFd, memory: &GuestMemoryMmap) -> Result<(), Error> {
             .map_err(|error| Error::Address(start, error))?;
         let region = kvm_userspace_memory_region {
             slot,
-            flags: 0,
+            flags: match log {
+                WriteLog::Off => 0,
+                WriteLog::On => KVM_MEM_LOG_DIRTY_PAGES,
+            },
             guest_phys_addr: start,
             memory_size: region.len(),
             userspace_addr: host as u64,
         };
-        // SAFETY: the mapping belongs to `memory`, which the machine keeps longer than its VM, and
-        // no two regions share a slot.
+        // SAFETY: the mapping belongs to `memory`, which the machine keeps longer than its VM; no
+        // two regions share a slot, and a slot is only ever given the same region again.
         unsafe { vm.set_user_memory_region(region) }
             .map_err(|error| Error::Register(start, error))?;
     }
     Ok(())
+}
+
+/// The pages of a region that were written since the log was last read, a bit each.
+///
+/// # Errors
+/// [`Error::Log`]: no such region, or KVM does not log.
+pub fn take_written(vm: &VmFd, memory: &GuestMemoryMmap, region: usize) -> Result<Vec<u64>, Error> {
+    let no_region = || Error::Log(region, kvm_ioctls::Error::new(libc::EINVAL));
+    let bytes = memory.iter().nth(region).ok_or_else(no_region)?.len();
+    let bytes = usize::try_from(bytes).map_err(|_| no_region())?;
+    let slot = u32::try_from(region).map_err(|_| no_region())?;
+    vm.get_dirty_log(slot, bytes)
+        .map_err(|error| Error::Log(region, error))
 }
 
 #[cfg(test)]

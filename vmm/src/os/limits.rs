@@ -15,3 +15,16 @@ pub fn raise_open_files() {
         }
     }
 }
+
+/// The host's memory in bytes.
+pub fn physical_memory_bytes() -> u64 {
+    // SAFETY: sysconf takes a number and returns one.
+    let (pages, page_bytes) = unsafe {
+        (
+            libc::sysconf(libc::_SC_PHYS_PAGES),
+            libc::sysconf(libc::_SC_PAGESIZE),
+        )
+    };
+    let positive = |number| u64::try_from(number).unwrap_or(0);
+    positive(pages).saturating_mul(positive(page_bytes))
+}

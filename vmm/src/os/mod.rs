@@ -2,8 +2,13 @@
 
 pub mod affinity;
 pub mod allocator;
+pub mod child_process;
 pub mod futex;
 pub mod limits;
+pub mod readable;
 pub mod signal;
+pub mod socket_file;
+pub mod sparse;
 pub mod time;
+pub mod unix_socket;
 pub mod writable;

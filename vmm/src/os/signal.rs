@@ -58,6 +58,13 @@ pub fn end_signals() -> io::Result<File> {
     Ok(unsafe { File::from_raw_fd(fd) })
 }
 
+/// A file that outgrows `ulimit -f` is from now on an error of the write, EFBIG, and not the end of
+/// the process and of the guest in it.
+pub fn ignore_file_size_signal() {
+    // SAFETY: no handler of ours is called; Rust sets SIGPIPE in the same way.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// SIGINT and SIGTERM end the process again, as before [`end_signals`].
 pub fn end_by_signals() {
     for signal in [libc::SIGINT, libc::SIGTERM] {
