@@ -29,6 +29,8 @@ const ICR_HIGH: u32 = 0x31;
 /// Integrated local APIC with 6 LVT entries, as KVM's.
 const VERSION_VALUE: u32 = 0x0005_0014;
 const SVR_RESET: u32 = 0xff;
+/// Registers of 16 bytes each up to the timer's (SDM vol. 3, table 11-1).
+const PLAIN_REGISTERS: usize = 64;
 
 const DELIVERY_SHIFT: u32 = 8;
 const DELIVERY_MASK: u32 = 7;
@@ -77,7 +79,33 @@ pub struct LocalApic {
     icr_high: u32,
     icr_low: u32,
     /// Registers that only keep their value, by number (TPR, LVTs, timer, DFR).
-    plain: [u32; 64],
+    plain: [u32; PLAIN_REGISTERS],
+}
+
+/// A [`LocalApic`] in a snapshot, without its ID.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SavedLapic {
+    base: u64,
+    svr: u32,
+    icr_high: u32,
+    icr_low: u32,
+    plain: Vec<u32>,
+}
+
+impl SavedLapic {
+    /// IA32_APIC_BASE.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The 32 bits at `offset` of the registers' page, but for those that are the same always.
+    pub fn register(&self, offset: usize) -> u32 {
+        let number = offset / 16;
+        if u32::try_from(number) == Ok(SVR) {
+            return self.svr;
+        }
+        self.plain.get(number).copied().unwrap_or(0)
+    }
 }
 
 impl LocalApic {
@@ -90,8 +118,32 @@ impl LocalApic {
             svr: SVR_RESET,
             icr_high: 0,
             icr_low: 0,
-            plain: [0; 64],
+            plain: [0; PLAIN_REGISTERS],
         }
+    }
+
+    /// All that a restored local APIC has to know.
+    pub fn save(&self) -> SavedLapic {
+        SavedLapic {
+            base: self.base,
+            svr: self.svr,
+            icr_high: self.icr_high,
+            icr_low: self.icr_low,
+            plain: self.plain.to_vec(),
+        }
+    }
+
+    /// Takes over what was saved; `None` where it has not as many registers as we have.
+    pub fn restored(id: u32, saved: &SavedLapic) -> Option<Self> {
+        let plain = <[u32; PLAIN_REGISTERS]>::try_from(saved.plain.as_slice()).ok()?;
+        Some(Self {
+            id,
+            base: saved.base,
+            svr: saved.svr,
+            icr_high: saved.icr_high,
+            icr_low: saved.icr_low,
+            plain,
+        })
     }
 
     /// INIT: everything but the ID and IA32_APIC_BASE (SDM vol. 3, 11.4.7.3).

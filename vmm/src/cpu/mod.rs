@@ -1,7 +1,11 @@
-//! What a virtual CPU is made of: CPUID, topology.
+//! What a virtual CPU is made of: CPUID, topology, its state and its clocks, and what of it another
+//! host may lack.
 
+pub mod clock;
+pub mod compat;
 pub mod cpuid;
 pub mod lapic;
 pub mod pv_leaves;
+pub mod state;
 pub mod topology;
 mod topology_leaves;
