@@ -1,6 +1,7 @@
-//! Port I/O: the serial port and the i8042's reset. Everything else reads as all ones and takes
+//! Port I/O: the serial port, the i8042's reset and the counting device. Everything else reads as all ones and takes
 //! writes in silence, as an empty ISA bus does.
 
+use super::counter::Counter;
 use super::serial::{SerialPort, Wait};
 
 const COM1: u16 = 0x3f8;
@@ -17,6 +18,9 @@ pub struct Reset;
 pub struct Ports {
     /// COM1.
     pub serial: SerialPort,
+    /// The counting device. Not behind [`Self::write`] and [`Self::read`]: who asks matters to it, and
+    /// only a guest with a stub page has it.
+    pub counter: Counter,
 }
 
 impl Ports {
@@ -55,6 +59,7 @@ mod tests {
     fn ports() -> Ports {
         Ports {
             serial: SerialPort::new(Output::Buffer(Vec::new())).unwrap(),
+            counter: Counter::new(1),
         }
     }
 

@@ -12,8 +12,10 @@ use std::os::unix::fs::FileTypeExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use vm_superio::serial::NoEvents;
 use vm_superio::{Serial, Trigger};
 
+use super::serial_state::{RestoreError, SerialState, UNSENT_BYTES_MAX};
 use crate::os::writable::wait_until_writable;
 
 /// Where the serial port's bytes go.
@@ -29,8 +31,6 @@ pub enum Output {
 
 /// Captured output stops growing here: the guest decides how much it writes.
 const BUFFER_BYTES_MAX: usize = 1 << 20;
-/// So does what no reader took before the vCPU had to go. A pause adds one OUT per vCPU to it.
-const UNSENT_BYTES_MAX: usize = 1 << 20;
 /// How long a wait for the reader goes on before the vCPU's requests are looked at again. The
 /// signal that comes with a request ends the wait at once, unless it came just before.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -92,7 +92,7 @@ pub enum Wait {
 /// The port, and what it sends to.
 #[derive(Debug)]
 struct Port {
-    serial: Serial<NoInterrupt, vm_superio::serial::NoEvents, Unsent>,
+    serial: Serial<NoInterrupt, NoEvents, Unsent>,
     output: Output,
     /// The most that one write takes without waiting once `output` polls writable.
     write_bytes_max: usize,
@@ -188,6 +188,11 @@ impl SerialPort {
         }
     }
 
+    /// Forgets what is unsent: it goes with the machine to where that goes on.
+    pub fn forget_rest(&self) {
+        self.lock().serial.writer_mut().0.clear();
+    }
+
     /// Sends what a stopped vCPU left, as far as the output takes it without waiting.
     pub fn send_rest(&self) {
         self.lock().send();
@@ -196,6 +201,26 @@ impl SerialPort {
     /// Reads register `offset`.
     pub fn read(&self, offset: u8) -> u8 {
         self.lock().serial.read(offset)
+    }
+
+    /// Registers, and what no reader has taken. No vCPU runs.
+    pub fn save(&self) -> SerialState {
+        let port = self.lock();
+        SerialState::new(port.serial.state(), &port.serial.writer().0)
+    }
+
+    /// Goes on from `state`; what it has not sent goes out first. No vCPU runs yet.
+    ///
+    /// # Errors
+    /// [`RestoreError::TooMuch`]; nothing has changed then.
+    pub fn restore(&self, state: &SerialState) -> Result<(), RestoreError> {
+        let registers = state.registers()?;
+        let unsent = Unsent(state.unsent.iter().copied().collect());
+        // `registers` has looked at all that this refuses, and the trigger does not fail.
+        if let Ok(serial) = Serial::from_state(&registers, NoInterrupt, NoEvents, unsent) {
+            self.lock().serial = serial;
+        }
+        Ok(())
     }
 
     /// What [`Output::Buffer`] has caught so far.
