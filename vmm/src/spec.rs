@@ -34,6 +34,14 @@ pub enum DisabledExit {
 }
 
 impl DisabledExit {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Mwait, Self::Hlt, Self::Pause, Self::Cstate];
+
+    /// The capability's argument for `exits`.
+    pub fn bits(exits: &[Self]) -> u64 {
+        exits.iter().fold(0, |bits, exit| bits | exit.bit())
+    }
+
     /// Its bit in the capability's argument.
     pub fn bit(self) -> u64 {
         match self {
@@ -86,6 +94,19 @@ pub enum PvUnhalt {
     Off,
 }
 
+/// How this process runs a machine: nothing of it goes with the machine to another process.
+#[derive(Clone, Debug)]
+pub struct HostSide {
+    /// Host CPUs for the vCPU threads.
+    pub cpus: Option<CpuList>,
+    /// The run ends after this, finished or not.
+    pub timeout: Option<Duration>,
+    /// The serial port.
+    pub serial: SerialTarget,
+    /// JSON goes to standard output, so nothing else may.
+    pub json_on_stdout: bool,
+}
+
 /// One run.
 #[derive(Clone, Debug)]
 pub struct RunSpec {
@@ -111,30 +132,19 @@ pub struct RunSpec {
     pub halt_poll_ns: Option<u32>,
     /// Exits to disable.
     pub disable_exits: Vec<DisabledExit>,
-    /// Host CPUs for the vCPU threads.
-    pub cpus: Option<CpuList>,
-    /// The run ends after this, finished or not.
-    pub timeout: Option<Duration>,
-    /// The serial port.
-    pub serial: SerialTarget,
-    /// JSON goes to standard output, so nothing else may.
-    pub json_on_stdout: bool,
+    /// How this process runs it.
+    pub host: HostSide,
     /// Swallow the kick of this number, from 1.
     pub drop_kick: Option<u64>,
 }
 
-impl RunSpec {
-    /// What the guest's own arguments may make it spend without taking a lock, on top of the
-    /// watchdog's limits: every CPU in turn, on the slowest host, whose CPL 0 is emulated.
-    pub fn patience(&self) -> Duration {
-        const SLOWEST_ITERATION: Duration = Duration::from_micros(5);
-        let args = Args::parse(&self.cmdline, |_| true).unwrap_or(Args::DEFAULT);
-        let iterations = args
-            .iterations_per_turn()
-            .saturating_mul(u64::from(self.topology.vcpus()));
-        let micros = SLOWEST_ITERATION.as_micros();
-        Duration::from_micros(iterations.saturating_mul(u64::try_from(micros).unwrap_or(1)))
-    }
+/// What the payload's own arguments may make `vcpus` CPUs spend without taking a lock, on top of
+/// the watchdog's limits: every CPU in turn, on the slowest host, whose CPL 0 is emulated.
+pub fn patience(args: &Args<'_>, vcpus: u32) -> Duration {
+    const SLOWEST_ITERATION: Duration = Duration::from_micros(5);
+    let iterations = args.iterations_per_turn().saturating_mul(u64::from(vcpus));
+    let micros = SLOWEST_ITERATION.as_micros();
+    Duration::from_micros(iterations.saturating_mul(u64::try_from(micros).unwrap_or(1)))
 }
 
 /// Default of `--vcpus`.

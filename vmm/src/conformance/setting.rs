@@ -2,7 +2,7 @@
 
 use crate::cpu::topology::{self, Topology};
 use crate::memory::MemorySize;
-use crate::spec::{Choice, Guest, PvUnhalt, RunSpec, SerialTarget};
+use crate::spec::{Choice, Guest, HostSide, PvUnhalt, RunSpec, SerialTarget};
 
 use super::Switches;
 
@@ -101,10 +101,12 @@ impl Setting {
             hint_realtime: false,
             halt_poll_ns: None,
             disable_exits: Vec::new(),
-            cpus: None,
-            timeout: None,
-            serial: SerialTarget::Buffer,
-            json_on_stdout: false,
+            host: HostSide {
+                cpus: None,
+                timeout: None,
+                serial: SerialTarget::Buffer,
+                json_on_stdout: false,
+            },
             drop_kick: None,
         })
     }

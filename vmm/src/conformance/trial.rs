@@ -126,7 +126,9 @@ impl Trial<'_> {
             .map_err(machine::Error::from)?;
         let mut machine = machine::build(self.kvm, &spec)?;
         let signals = self.signals.try_clone().map_err(Error::Signals)?;
-        let finished = events::run(&mut machine, signals, spec.timeout, self.progress)?;
+        machine.start()?;
+        let finished = events::run(&machine, signals, spec.host.timeout, self.progress, None)?;
+        machine.stop();
         let serial = machine.board.ports.serial.captured();
         Ok(Ran {
             serial: String::from_utf8_lossy(&serial).into_owned(),
@@ -149,6 +151,7 @@ fn stopped(end: End) -> Option<String> {
     Some(match end {
         End::Guest(Ending::Exit(Control::ExitPassed | Control::ExitFailed)) => return None,
         End::Guest(Ending::Exit(_)) => "the guest gave up".to_owned(),
+        End::Guest(Ending::Stopped | Ending::Left) => "the machine was stopped".to_owned(),
         End::Guest(Ending::Reset) => "the guest reset the machine".to_owned(),
         End::Guest(Ending::Crashed(crash)) => {
             format!("crashed: APIC ID {}: {}", crash.apic_id, crash.reason)

@@ -11,7 +11,6 @@ use kvm_ioctls::{MsrFilterDefaultAction, MsrFilterRange, MsrFilterRangeFlags, Vm
 use super::Error;
 use crate::cpu::lapic;
 use crate::pv::HaltIn;
-use crate::spec::RunSpec;
 
 fn enable(vm: &VmFd, cap: u32, argument: u64, what: &'static str) -> Result<(), Error> {
     let mut request = kvm_enable_cap {
@@ -22,22 +21,28 @@ fn enable(vm: &VmFd, cap: u32, argument: u64, what: &'static str) -> Result<(), 
     vm.enable_cap(&request).map_err(|e| Error::Ioctl(what, e))
 }
 
-/// Turns on what `spec` needs, before the first vCPU. `wide_ids`: some APIC ID needs more than 8
+/// What the machine needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// Where halted vCPUs wait.
+    pub(super) halt_in: HaltIn,
+    /// `KVM_CAP_HALT_POLL`; KVM's own default if not given.
+    pub(super) halt_poll_ns: Option<u32>,
+    /// The bits of `KVM_CAP_X86_DISABLE_EXITS`.
+    pub(super) disabled_exits: u64,
+}
+
+/// Turns on what is `wanted`, before the first vCPU. `wide_ids`: some APIC ID needs more than 8
 /// bits.
 ///
 /// # Errors
 /// [`Error::Ioctl`], [`Error::Missing`].
-pub(super) fn enable_all(
-    vm: &VmFd,
-    spec: &RunSpec,
-    halt_in: HaltIn,
-    wide_ids: bool,
-) -> Result<(), Error> {
+pub(super) fn enable_all(vm: &VmFd, wanted: &Wanted, wide_ids: bool) -> Result<(), Error> {
     // Where a VMX host runs real mode as virtual-8086, KVM needs three pages of ours.
     const TSS_ADDRESS: usize = 0xfffb_d000;
     vm.set_tss_address(TSS_ADDRESS)
         .map_err(|e| Error::Ioctl("KVM_SET_TSS_ADDR", e))?;
-    match halt_in {
+    match wanted.halt_in {
         HaltIn::Kvm => {
             const IOAPIC_PINS: u64 = 24;
             enable(
@@ -75,7 +80,7 @@ pub(super) fn enable_all(
                 .map_err(|e| Error::Ioctl("KVM_X86_SET_MSR_FILTER", e))?;
         }
     }
-    if let Some(ns) = spec.halt_poll_ns {
+    if let Some(ns) = wanted.halt_poll_ns {
         enable(
             vm,
             KVM_CAP_HALT_POLL,
@@ -83,10 +88,7 @@ pub(super) fn enable_all(
             "KVM_CAP_HALT_POLL (--halt-poll-ns)",
         )?;
     }
-    let exits = spec
-        .disable_exits
-        .iter()
-        .fold(0, |bits, exit| bits | exit.bit());
+    let exits = wanted.disabled_exits;
     if exits != 0 {
         let can = vm.check_extension_raw(KVM_CAP_X86_DISABLE_EXITS.into());
         if u64::try_from(can).unwrap_or(0) & exits != exits {

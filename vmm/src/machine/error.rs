@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{guest, switches};
+use crate::cpu::compat::Difference;
 use crate::cpu::{cpuid, topology};
 use crate::host::HostError;
 use crate::kvm::stats::StatsError;
@@ -42,6 +43,23 @@ pub enum Error {
         /// The most.
         most: usize,
     },
+    /// An amount of memory that is none.
+    #[error("{0} bytes of guest memory: not an amount a machine can have")]
+    MemorySize(u64),
+    /// A peer asks for more memory than there is.
+    #[error("{size} of guest memory: this host has {} MiB", most >> 20)]
+    MoreThanTheHostHas {
+        /// Asked for.
+        size: memory::MemorySize,
+        /// The host's, in bytes.
+        most: u64,
+    },
+    /// Memory that is not laid out as the build says.
+    #[error("the guest memory that came is not that of the machine; the file is damaged")]
+    MemoryRanges,
+    /// This host lacks what the guest was shown.
+    #[error("this host lacks what the guest was shown; --force goes on all the same{}", lines(.0))]
+    OtherHost(Vec<Difference>),
     /// A capability is missing.
     #[error("this host's KVM lacks {0}")]
     Missing(&'static str),
@@ -60,4 +78,14 @@ pub enum Error {
     /// Binary statistics cannot be read.
     #[error(transparent)]
     Stats(#[from] StatsError),
+}
+
+fn lines(differences: &[Difference]) -> String {
+    differences
+        .iter()
+        .fold(String::new(), |mut text, difference| {
+            text.push_str("\n  ");
+            text.push_str(&difference.to_string());
+            text
+        })
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
@@ -38,6 +39,14 @@ pub struct Finished {
     pub elapsed: Duration,
 }
 
+/// Something else that the loop listens to.
+pub trait Door {
+    /// Readable when somebody is at the door.
+    fn bell(&self) -> RawFd;
+    /// Lets them in. Must not wait for them.
+    fn open(&mut self);
+}
+
 /// Why the loop cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -50,15 +59,13 @@ pub enum Error {
     /// epoll.
     #[error("the main loop failed: {0}")]
     Events(event_manager::Error),
-    /// The machine cannot start.
-    #[error(transparent)]
-    Start(#[from] super::Error),
 }
 
 const ENDED: u32 = 0;
 const SIGNAL: u32 = 1;
 const TICK: u32 = 2;
 const TIMEOUT: u32 = 3;
+const DOOR: u32 = 4;
 
 struct Loop<'a> {
     machine: &'a Machine,
@@ -67,18 +74,20 @@ struct Loop<'a> {
     timeout: Option<TimerFd>,
     watchdog: Watchdog,
     progress: &'a mut Progress,
+    door: Option<&'a mut (dyn Door + 'a)>,
     end: Option<End>,
 }
 
-/// Runs the machine to its end and stops it. `signals` comes from [`signal::end_signals`].
+/// Waits for the end of a machine that has been started. `signals` comes from [`signals`].
 ///
 /// # Errors
 /// [`Error`].
-pub fn run(
-    machine: &mut Machine,
+pub fn run<'a>(
+    machine: &'a Machine,
     signals: File,
     timeout: Option<Duration>,
-    progress: &mut Progress,
+    progress: &'a mut Progress,
+    door: Option<&'a mut (dyn Door + 'a)>,
 ) -> Result<Finished, Error> {
     let mut tick = TimerFd::new()?;
     tick.reset(WATCH_INTERVAL, Some(WATCH_INTERVAL))?;
@@ -90,7 +99,6 @@ pub fn run(
         })
         .transpose()?;
     let start = Instant::now();
-    machine.start()?;
     let end = {
         let mut events = EventManager::<Loop<'_>>::new().map_err(Error::Events)?;
         let id = events.add_subscriber(Loop {
@@ -100,6 +108,7 @@ pub fn run(
             timeout,
             watchdog: Watchdog::new(start, machine.patience),
             progress,
+            door,
             end: None,
         });
         loop {
@@ -110,7 +119,6 @@ pub fn run(
             }
         }
     };
-    machine.stop();
     Ok(Finished {
         end,
         elapsed: start.elapsed(),
@@ -128,7 +136,11 @@ impl MutEventSubscriber for Loop<'_> {
             .timeout
             .as_ref()
             .map(|timer| Events::with_data(timer, TIMEOUT, EventSet::IN));
-        for source in sources.into_iter().chain(timeout) {
+        let door = self
+            .door
+            .as_ref()
+            .map(|door| Events::with_data_raw(door.bell(), DOOR, EventSet::IN));
+        for source in sources.into_iter().chain(timeout).chain(door) {
             // Fails for a descriptor that is closed or there twice; these are neither.
             let _ = ops.add(source);
         }
@@ -152,6 +164,11 @@ impl MutEventSubscriber for Loop<'_> {
                 self.end_with(End::Interrupted);
             }
             TIMEOUT => self.end_with(End::Timeout),
+            DOOR => {
+                if let Some(door) = &mut self.door {
+                    door.open();
+                }
+            }
             _ => {
                 let _ = self.tick.wait();
                 self.look();

@@ -1,19 +1,28 @@
 //! A machine: built from a specification, run until something ends it.
 
+pub mod arrive;
+mod assemble;
+pub mod blueprint;
 pub mod build;
 mod capabilities;
 pub mod error;
 pub mod events;
 pub mod guest;
+pub mod leave;
+pub mod load;
 pub mod pause;
+pub mod rebuild;
 pub mod results;
+pub mod save;
+pub mod saved;
+pub mod state;
 mod stuck;
 pub mod summary;
 pub mod switches;
 mod vcpus;
 pub mod watchdog;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -23,11 +32,13 @@ use vm_memory::GuestMemoryMmap;
 pub use build::build;
 pub use error::Error;
 
+use crate::cpu::state::Kept;
 use crate::os::{affinity, signal};
-use crate::pv::{HaltIn, KickBy};
 use crate::vcpu::Vcpu;
 use crate::vcpu::board::Board;
 use crate::vcpu::control::Request;
+use blueprint::Blueprint;
+use pause::{PausedMachine, Pauses};
 use results::PayloadView;
 
 /// vCPU threads need little; a thousand of them should not reserve gigabytes.
@@ -36,17 +47,16 @@ const THREAD_STACK_BYTES: usize = 256 << 10;
 /// A machine. Its vCPU threads run from [`Machine::start`] to [`Machine::stop`].
 #[derive(Debug)]
 pub struct Machine {
-    /// Who takes the kick.
-    pub kick_by: KickBy,
-    /// Where halted vCPUs wait.
-    pub halt_in: HaltIn,
-    /// Whether CPUID shows PV_UNHALT.
-    pub shows_pv_unhalt: bool,
-    /// Where the payload's results are, if it says so.
-    pub results_gpa: Option<u64>,
+    /// What it is.
+    pub blueprint: Blueprint,
     /// How much longer than usual this guest may go without progress.
     pub patience: Duration,
     affinity: Option<affinity::CpuList>,
+    pauses: Pauses,
+    /// What there is to save of each vCPU, once somebody has asked.
+    kept: OnceLock<Arc<Kept>>,
+    /// Clocks to set before a loaded machine goes on.
+    arrival: Mutex<Option<load::Arrival>>,
     // Dropped in this order: KVM uses the memory as long as anything holds the VM.
     threads: Vec<JoinHandle<Vcpu>>,
     vcpus: Vec<Vcpu>,
@@ -62,8 +72,14 @@ impl Machine {
     /// The payload's results, if the guest has some.
     pub fn payload(&self) -> Option<PayloadView<'_>> {
         let vcpus = u32::try_from(self.board.all().len()).unwrap_or(u32::MAX);
-        self.results_gpa
+        self.blueprint
+            .results_gpa
             .map(|gpa| PayloadView::new(&self.memory, gpa, vcpus))
+    }
+
+    /// Whether somebody keeps it still.
+    pub fn is_paused(&self) -> bool {
+        self.pauses.are_on()
     }
 
     /// The vCPUs, once [`Self::stop`] has got them back.
@@ -76,6 +92,22 @@ impl Machine {
     /// # Errors
     /// [`Error::System`].
     pub fn start(&mut self) -> Result<(), Error> {
+        self.spawn_threads()
+    }
+
+    /// Starts the vCPU threads, none of which runs the guest yet.
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub fn start_paused(&mut self) -> Result<PausedMachine<'_>, Error> {
+        for vcpu in self.board.all() {
+            vcpu.request(Request::Pause);
+        }
+        self.spawn_threads()?;
+        Ok(PausedMachine::from_start(self))
+    }
+
+    fn spawn_threads(&mut self) -> Result<(), Error> {
         signal::install_interrupt_handler()
             .map_err(|e| Error::System("sigaction".to_owned(), e))?;
         let mut waiting = std::mem::take(&mut self.vcpus).into_iter();
@@ -102,11 +134,16 @@ impl Machine {
         Ok(())
     }
 
-    /// Stops the vCPU threads and waits for them. They can be looked at, not run again.
-    pub fn stop(&mut self) {
+    /// Tells the vCPU threads to stop, for good.
+    pub fn request_stop(&self) {
         for vcpu in self.board.all() {
             vcpu.request(Request::Stop);
         }
+    }
+
+    /// Stops the vCPU threads and waits for them. They can be looked at, not run again.
+    pub fn stop(&mut self) {
+        self.request_stop();
         let never_started = std::mem::take(&mut self.vcpus);
         // A thread that panicked has said so on standard error.
         let joined = self
@@ -122,3 +159,18 @@ impl Drop for Machine {
         self.stop();
     }
 }
+
+#[cfg(test)]
+mod clock_test;
+#[cfg(test)]
+mod golden_test;
+#[cfg(test)]
+mod hostile_state_test;
+#[cfg(test)]
+mod in_flight_test;
+#[cfg(test)]
+mod kick_test;
+#[cfg(test)]
+mod same_state_test;
+#[cfg(test)]
+mod test_machine;

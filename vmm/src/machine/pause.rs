@@ -1,13 +1,28 @@
 //! A machine that stands still.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Machine;
+use crate::vcpu::Vcpu;
 use crate::vcpu::control::Request;
 use crate::vcpu::inspect::Inspection;
 
-/// All vCPUs are outside KVM_RUN and stay there until this is dropped. Only such a machine can be
-/// looked at.
+/// How many want the machine to stand still. It goes on when nobody does.
+#[derive(Debug, Default)]
+pub struct Pauses {
+    /// Held while the vCPUs are told to stop or go on, and while they do a task: one at a time.
+    count: Mutex<usize>,
+}
+
+impl Pauses {
+    /// Whether somebody keeps the machine from running.
+    pub fn are_on(&self) -> bool {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) != 0
+    }
+}
+
+/// All vCPUs are outside KVM_RUN, with no instruction half done, and stay there until this is
+/// dropped. Only such a machine can be looked at, saved or loaded.
 #[derive(Debug)]
 pub struct PausedMachine<'a> {
     machine: &'a Machine,
@@ -16,47 +31,111 @@ pub struct PausedMachine<'a> {
 impl<'a> PausedMachine<'a> {
     /// Stops all vCPUs where they are.
     pub fn pause(machine: &'a Machine) -> Self {
-        let paused = Self { machine };
-        paused.all(Request::Pause);
-        paused
+        let mut count = machine
+            .pauses
+            .count
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *count += 1;
+        if *count == 1 {
+            all(machine, Request::Pause);
+        }
+        drop(count);
+        Self { machine }
     }
 
-    fn all(&self, request: Request) {
-        let vcpus = self.machine.board.all();
-        vcpus.iter().for_each(|vcpu| vcpu.request(request));
+    /// A machine whose threads were started with a request to stand still.
+    pub(super) fn from_start(machine: &'a Machine) -> Self {
+        let mut count = machine
+            .pauses
+            .count
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *count += 1;
+        let vcpus = machine.board.all();
         vcpus
             .iter()
             .for_each(|vcpu| vcpu.control.wait_until_still());
+        drop(count);
+        Self { machine }
+    }
+
+    /// The machine stands still until [`Self::who_stayed`] has come back for it.
+    pub fn stay(self) {
+        std::mem::forget(self);
+    }
+
+    /// Takes up what [`Self::stay`] left.
+    pub fn who_stayed(machine: &'a Machine) -> Self {
+        Self { machine }
+    }
+
+    /// The machine.
+    pub fn machine(&self) -> &'a Machine {
+        self.machine
+    }
+
+    /// Has each vCPU's thread do `task`; what comes back, by index. `None` for a thread that has
+    /// ended.
+    pub fn each<T: Send + 'static>(
+        &self,
+        task: impl Fn(&mut Vcpu) -> T + Send + Sync + 'static,
+    ) -> Vec<Option<T>> {
+        let _alone = self
+            .machine
+            .pauses
+            .count
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let task = Arc::new(task);
+        let vcpus = self.machine.board.all();
+        let results: Vec<_> = vcpus.iter().map(|_| Arc::new(Mutex::new(None))).collect();
+        for (vcpu, result) in vcpus.iter().zip(&results) {
+            let (task, result) = (Arc::clone(&task), Arc::clone(result));
+            vcpu.set_task(move |vcpu| {
+                let done = task(vcpu);
+                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+            });
+        }
+        all(self.machine, Request::Task);
+        results
+            .iter()
+            .map(|result| result.lock().unwrap_or_else(PoisonError::into_inner).take())
+            .collect()
     }
 
     /// What each vCPU looks like, by index; `None` for one that has ended, or
     /// that KVM does not let us look at.
     pub fn inspect(&self) -> Vec<Option<Inspection>> {
-        for vcpu in self.machine.board.all() {
-            *vcpu
-                .inspection
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = None;
-        }
-        self.all(Request::Inspect);
-        self.machine
-            .board
-            .all()
-            .iter()
-            .map(|vcpu| {
-                *vcpu
-                    .inspection
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-            })
+        self.each(|vcpu| vcpu.inspect().ok())
+            .into_iter()
+            .map(Option::flatten)
             .collect()
     }
 }
 
+/// Asks every vCPU for `request` and waits until all have done it.
+fn all(machine: &Machine, request: Request) {
+    let vcpus = machine.board.all();
+    vcpus.iter().for_each(|vcpu| vcpu.request(request));
+    vcpus
+        .iter()
+        .for_each(|vcpu| vcpu.control.wait_until_still());
+}
+
 impl Drop for PausedMachine<'_> {
     fn drop(&mut self) {
-        for vcpu in self.machine.board.all() {
-            vcpu.request(Request::Run);
+        let mut count = self
+            .machine
+            .pauses
+            .count
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *count -= 1;
+        if *count == 0 {
+            for vcpu in self.machine.board.all() {
+                vcpu.request(Request::Run);
+            }
         }
     }
 }

@@ -9,7 +9,10 @@ use guest_payload::abi::{
 use guest_payload::lock::{LockKind, TicketBits};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
+use crate::device::counter::IoCounts;
 use crate::report::cpu_counts::CpuCounts;
+use crate::report::live::LiveCounts;
+use crate::report::payload::Violations;
 
 /// A structure of the ABI as bytes, read by offset.
 #[derive(Debug)]
@@ -61,6 +64,10 @@ pub struct Header {
     cpus_gpa: u64,
     locks_gpa: u64,
     lock_count: u64,
+    /// How far the vCPUs' TSCs were seen to differ at the start, in cycles.
+    pub tsc_skew_cycles: u64,
+    /// Bytes of memory that were filled before the workload.
+    pub fill_bytes: u64,
     /// Vector, error code, RIP and CR2 of the exception that ended the guest.
     pub exception: [u64; 4],
 }
@@ -121,6 +128,8 @@ impl<'a> PayloadView<'a> {
             cpus_gpa: page.u64(offset_of!(Results, cpus_gpa)),
             locks_gpa: page.u64(offset_of!(Results, locks_gpa)),
             lock_count: page.u64(offset_of!(Results, lock_count)),
+            tsc_skew_cycles: page.u64(offset_of!(Results, tsc_skew_cycles)),
+            fill_bytes: page.u64(offset_of!(Results, fill_bytes)),
             exception: [
                 page.u64(exception + offset_of!(abi::Exception, vector)),
                 page.u64(exception + offset_of!(abi::Exception, error_code)),
@@ -158,9 +167,36 @@ impl<'a> PayloadView<'a> {
 
     /// Locks taken by all CPUs so far: cheap enough to look at while the guest runs.
     pub fn acquisitions(&self, header: &Header) -> u64 {
-        self.sum(header, offset_of!(CpuResults, acquisitions), |bytes| {
-            u64::from_le_bytes(bytes)
-        })
+        self.sum(
+            header,
+            offset_of!(CpuResults, acquisitions),
+            u64::from_le_bytes,
+        )
+    }
+
+    /// What all CPUs have done so far, and with `device` what the counting device saw. Reads a dozen
+    /// words a CPU and none of the histograms.
+    pub fn live(&self, header: &Header, device: &IoCounts) -> LiveCounts {
+        let sum = |offset| self.sum(header, offset, u64::from_le_bytes);
+        let mut violations = Violations {
+            mutual_exclusion: sum(offset_of!(CpuResults, mutual_exclusion)),
+            fifo: sum(offset_of!(CpuResults, fifo)),
+            touch_after_unlock: sum(offset_of!(CpuResults, touch_after_unlock)),
+            io_duplicated: sum(offset_of!(CpuResults, io_duplicated)),
+            io_lost: sum(offset_of!(CpuResults, io_lost)),
+            tsc_backwards: sum(offset_of!(CpuResults, tsc_backwards)),
+            kvmclock_backwards: sum(offset_of!(CpuResults, kvmclock_backwards)),
+        };
+        violations.add_device(device);
+        LiveCounts {
+            acquisitions: sum(offset_of!(CpuResults, acquisitions)),
+            halts: sum(offset_of!(CpuResults, halts)),
+            kicks_sent: sum(offset_of!(CpuResults, kicks_sent)),
+            io_turns: sum(offset_of!(CpuResults, io_turns)),
+            clock_stops: sum(offset_of!(CpuResults, clock_stops)),
+            violations,
+            violations_total: violations.total(),
+        }
     }
 
     /// CPUs that have come up.
@@ -181,7 +217,7 @@ impl<'a> PayloadView<'a> {
                 let gpa = self.cpu_gpa(header, number)?;
                 self.read(gpa.checked_add(offset as u64)?).map(&value)
             })
-            .fold(0, u64::wrapping_add)
+            .fold(0, u64::saturating_add)
     }
 
     /// The lock object at `address`, if it is one of the guest's.
@@ -211,3 +247,7 @@ impl Header {
         TicketBits::from_bits(self.ticket_bits)
     }
 }
+
+#[cfg(test)]
+#[path = "results_test.rs"]
+mod tests;

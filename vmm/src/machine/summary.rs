@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use guest_payload::abi::{Control, STATE_CRASHED};
-use guest_payload::args::Args;
 use vm_memory::{Bytes, GuestAddress};
 
 use super::Machine;
@@ -19,14 +18,12 @@ use crate::report::hex::Hex;
 use crate::report::payload::Tally;
 use crate::report::percentile::cycles_to_ns;
 use crate::report::run::{
-    BUNDLED_GUEST, Config, EndedBy, Host, Kicks, Outcome, RunReport, SCHEMA, Topology, VcpuReport,
-    Workload,
+    Config, EndedBy, Host, Kicks, Outcome, RunReport, SCHEMA, Topology, VcpuReport, Workload,
 };
-use crate::spec::{Guest, RunSpec};
 use crate::vcpu::board::{Crash, Ending};
 
 /// The report of a run.
-pub fn report(machine: &Machine, spec: &RunSpec, host: &Identity, finished: Finished) -> RunReport {
+pub fn report(machine: &Machine, host: &Identity, finished: Finished) -> RunReport {
     let header = machine.payload().and_then(|view| view.header());
     let cpus = match (machine.payload(), &header) {
         (Some(view), Some(header)) => view.cpus(header),
@@ -38,13 +35,14 @@ pub fn report(machine: &Machine, spec: &RunSpec, host: &Identity, finished: Fini
     let payload = started.map(|header| {
         let mut tally = Tally::default();
         cpus.iter().for_each(|cpu| tally.add(cpu));
+        tally.add_device(&machine.board.ports.counter.counts());
         tally.finish(seconds, header.tsc_khz)
     });
     let violated = payload
         .as_ref()
         .is_some_and(|payload| payload.violations.total() != 0);
     let (mut outcome, ended_by, hang, crash) = judge(finished.end, machine, header.as_ref());
-    if violated && matches!(outcome, Outcome::Completed | Outcome::Timeout) {
+    if violated && !matches!(outcome, Outcome::Hung | Outcome::Crashed) {
         outcome = Outcome::Violated;
     }
     RunReport {
@@ -55,10 +53,10 @@ pub fn report(machine: &Machine, spec: &RunSpec, host: &Identity, finished: Fini
             kind: host.kind,
             kernel: host.kernel.clone(),
         },
-        config: config(machine, spec, header.as_ref()),
+        config: config(machine, header.as_ref()),
         seconds,
         payload,
-        kicks: (machine.kick_by == KickBy::Vmm).then(|| kicks(machine)),
+        kicks: (machine.blueprint.kick_by == KickBy::Vmm).then(|| kicks(machine)),
         vcpus: vcpus(machine, &cpus, header.map_or(0, |header| header.tsc_khz)),
         exits: exits(machine),
         kvm_stats: kvm_stats(machine),
@@ -91,6 +89,8 @@ fn judge(end: End, machine: &Machine, header: Option<&Header>) -> Judgement {
         End::Guest(Ending::Exit(Control::ExitPassed) | Ending::Reset) => {
             (Outcome::Completed, EndedBy::Guest, None, None)
         }
+        End::Guest(Ending::Stopped) => (Outcome::Stopped, EndedBy::Api, None, None),
+        End::Guest(Ending::Left) => (Outcome::Migrated, EndedBy::Api, None, None),
         End::Guest(Ending::Exit(_)) => (Outcome::Violated, EndedBy::Guest, None, None),
         End::Guest(Ending::Crashed(crash)) => (
             Outcome::Crashed,
@@ -161,16 +161,14 @@ fn code_at(machine: &Machine, address: u64) -> Vec<u8> {
     code
 }
 
-fn config(machine: &Machine, spec: &RunSpec, header: Option<&Header>) -> Config {
-    let args = Args::parse(&spec.cmdline, |_| true).unwrap_or(Args::DEFAULT);
+fn config(machine: &Machine, header: Option<&Header>) -> Config {
+    let blueprint = &machine.blueprint;
+    let args = blueprint.payload_args();
     Config {
-        guest: match &spec.guest {
-            Guest::Bundled => BUNDLED_GUEST.to_owned(),
-            Guest::File(path) => path.display().to_string(),
-        },
-        vcpus: spec.topology.vcpus(),
-        kick: machine.kick_by,
-        halt: machine.halt_in,
+        guest: blueprint.guest.clone(),
+        vcpus: blueprint.vcpus(),
+        kick: blueprint.kick_by,
+        halt: blueprint.halt_in,
         workload: header.map(|header| Workload {
             lock: header.lock.map_or("unknown", |lock| lock.name()).to_owned(),
             ring: u8::try_from(header.ring).unwrap_or(u8::MAX),
@@ -183,22 +181,18 @@ fn config(machine: &Machine, spec: &RunSpec, header: Option<&Header>) -> Config 
             workload_seconds: f64::from(args.duration_ms) / 1000.0,
             seed: args.seed,
         }),
-        memory_bytes: spec.memory.bytes(),
+        memory_bytes: blueprint.memory_bytes,
         topology: Topology {
-            sockets: spec.topology.sockets(),
-            cores: spec.topology.cores(),
-            threads: spec.topology.threads(),
+            sockets: blueprint.sockets,
+            cores: blueprint.cores,
+            threads: blueprint.threads,
         },
-        pv_unhalt: machine.shows_pv_unhalt,
-        enforce_pv: spec.enforce_pv,
-        hint_realtime: spec.hint_realtime,
-        halt_poll_ns: spec.halt_poll_ns.map(u64::from),
-        disabled_exits: spec
-            .disable_exits
-            .iter()
-            .map(|exit| exit.name().to_owned())
-            .collect(),
-        host_cpus: spec.cpus.as_ref().map(|cpus| cpus.to_vec()),
+        pv_unhalt: blueprint.shows_pv_unhalt,
+        enforce_pv: blueprint.enforce_pv,
+        hint_realtime: blueprint.hint_realtime,
+        halt_poll_ns: blueprint.halt_poll_ns.map(u64::from),
+        disabled_exits: blueprint.disabled_exit_names(),
+        host_cpus: machine.affinity.as_ref().map(|cpus| cpus.to_vec()),
     }
 }
 

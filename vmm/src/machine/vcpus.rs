@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use kvm_bindings::{CpuId, KVM_CAP_ENFORCE_PV_FEATURE_CPUID, kvm_enable_cap};
+use kvm_bindings::{KVM_CAP_ENFORCE_PV_FEATURE_CPUID, kvm_enable_cap};
 use kvm_ioctls::VcpuFd;
 
 use super::Error;
@@ -12,26 +12,31 @@ use crate::kvm::immediate_exit::ImmediateExit;
 use crate::kvm::stats::{StatsError, StatsFd};
 use crate::pv::apic_id::VcpuIndex;
 use crate::pv::halt::HaltState;
-use crate::spec::RunSpec;
 use crate::vcpu::Vcpu;
 use crate::vcpu::board::Board;
 use crate::vcpu::shared::VcpuShared;
 
-/// Makes a vCPU of each of `fds`. All but the first wait for SIPI.
+/// Makes a vCPU of each of `fds`. All but the first wait for SIPI. Without a `template` they have no
+/// CPUID yet.
 ///
 /// # Errors
 /// [`Error::Vcpu`], [`Error::System`].
 pub(super) fn make(
     fds: Vec<VcpuFd>,
     apic_ids: &[u32],
-    spec: &RunSpec,
-    template: &mut CpuidTemplate,
+    enforce_pv: bool,
+    mut template: Option<&mut CpuidTemplate>,
     board: &Arc<Board>,
 ) -> Result<Vec<Vcpu>, Error> {
     let mut vcpus = Vec::with_capacity(fds.len());
     for ((index, &apic_id), fd) in (0..).zip(apic_ids).zip(fds) {
         let refused = |error| Error::Vcpu(index, apic_id, error);
-        set_cpuid(&fd, spec, template.for_vcpu(index)).map_err(refused)?;
+        if let Some(template) = &mut template {
+            fd.set_cpuid2(template.for_vcpu(index)).map_err(refused)?;
+        }
+        if enforce_pv {
+            enforce_pv_features(&fd).map_err(refused)?;
+        }
         let immediate_exit =
             ImmediateExit::map(&fd).map_err(|e| Error::System("mmap of kvm_run".to_owned(), e))?;
         let halt = if index == 0 {
@@ -45,17 +50,13 @@ pub(super) fn make(
     Ok(vcpus)
 }
 
-fn set_cpuid(fd: &VcpuFd, spec: &RunSpec, cpuid: &CpuId) -> Result<(), kvm_ioctls::Error> {
-    fd.set_cpuid2(cpuid)?;
-    if spec.enforce_pv {
-        let mut cap = kvm_enable_cap {
-            cap: KVM_CAP_ENFORCE_PV_FEATURE_CPUID,
-            ..kvm_enable_cap::default()
-        };
-        cap.args[0] = 1;
-        fd.enable_cap(&cap)?;
-    }
-    Ok(())
+fn enforce_pv_features(fd: &VcpuFd) -> Result<(), kvm_ioctls::Error> {
+    let mut cap = kvm_enable_cap {
+        cap: KVM_CAP_ENFORCE_PV_FEATURE_CPUID,
+        ..kvm_enable_cap::default()
+    };
+    cap.args[0] = 1;
+    fd.enable_cap(&cap)
 }
 
 /// Has the first vCPU start at a PVH entry point.

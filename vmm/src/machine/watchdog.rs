@@ -61,7 +61,8 @@ impl Watchdog {
     pub fn look(&mut self, machine: &Machine) -> (Finding, Option<u64>) {
         let (sign, acquisitions) = sign(machine);
         let now = Instant::now();
-        if has_moved(self.sign, sign) {
+        // A machine that somebody keeps still owes no progress.
+        if machine.is_paused() || has_moved(self.sign, sign) {
             self.sign = Some(sign);
             self.since = now;
             self.judge_after = FIRST_JUDGEMENT_AFTER;

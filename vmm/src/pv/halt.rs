@@ -55,6 +55,49 @@ pub enum Met {
     WaitsForSipi,
 }
 
+/// What a [`HaltState`] holds, apart from the VMM's own requests. The bits are part of the snapshot
+/// format: they keep their places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct SavedHalt(u32);
+
+impl TryFrom<u32> for SavedHalt {
+    type Error = BadHalt;
+
+    fn try_from(word: u32) -> Result<Self, BadHalt> {
+        const KNOWN: u32 = PV_UNHALTED | HALTED | INIT | SIPI | WAITS_FOR_SIPI | VECTOR_MASK;
+        if word & !KNOWN == 0 {
+            Ok(Self(word))
+        } else {
+            Err(BadHalt(word))
+        }
+    }
+}
+
+impl From<SavedHalt> for u32 {
+    fn from(saved: SavedHalt) -> Self {
+        saved.0
+    }
+}
+
+impl SavedHalt {
+    /// Whether a kick waits to be consumed.
+    pub fn pv_unhalted(self) -> bool {
+        self.0 & PV_UNHALTED != 0
+    }
+
+    /// The same without its kick: what is left where nobody saves `pv_unhalted`.
+    #[must_use]
+    pub fn without_kick(self) -> Self {
+        Self(self.0 & !PV_UNHALTED)
+    }
+}
+
+/// No halt word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:#x} has bits that no halt word has")]
+pub struct BadHalt(u32);
+
 /// `pv_unhalted` of one vCPU and the place where its thread parks.
 #[derive(Debug, Default)]
 pub struct HaltState {
@@ -192,7 +235,24 @@ impl HaltState {
         self.word.load(Acquire) & (INIT | SIPI) != 0
     }
 
-    /// The flag, for inspection and saving.
+    /// All that a restored vCPU has to know. Only while the vCPU stands still.
+    pub fn save(&self) -> SavedHalt {
+        SavedHalt(self.word.load(Acquire) & !REQUEST)
+    }
+
+    /// Takes over what was saved; a request of the VMM's own stays. Only while the vCPU stands
+    /// still.
+    pub fn load(&self, saved: SavedHalt) {
+        let mut word = self.word.load(Acquire);
+        while let Err(now) =
+            self.word
+                .compare_exchange(word, saved.0 | word & REQUEST, AcqRel, Acquire)
+        {
+            word = now;
+        }
+    }
+
+    /// The flag, for inspection.
     pub fn pv_unhalted(&self) -> bool {
         self.word.load(Acquire) & PV_UNHALTED != 0
     }

@@ -216,9 +216,9 @@ impl KickService {
     }
 
     /// Gives a vCPU back a kick that inspecting it has used up. Not counted: it was already.
-    pub fn rekick(&self, vcpu: VcpuIndex) {
+    pub fn rekick(&self, vcpu: VcpuIndex) -> Unhalted {
         let apic_id = self.apic_ids.get(at(vcpu)).copied().unwrap_or(u32::MAX);
-        self.waker.unhalt(vcpu, apic_id);
+        self.waker.unhalt(vcpu, apic_id)
     }
 
     fn unhalt(&self, vcpu: VcpuIndex) -> Fate {

@@ -27,6 +27,10 @@ pub enum Ending {
     Reset,
     /// A vCPU cannot go on: triple fault or an exit nobody can serve.
     Crashed(Crash),
+    /// The API was asked to stop the machine.
+    Stopped,
+    /// The machine runs in another process from now on.
+    Left,
     /// An ioctl failed that must not.
     Failed(VcpuIndex, std::io::Error),
 }
@@ -85,8 +89,10 @@ pub struct Board {
     pub vcpus: Arc<OnceLock<Vec<Arc<VcpuShared>>>>,
     /// Set by a CPL 0 kernel: its CPL 3 code may make hypercalls.
     pub user_hypercalls: AtomicBool,
-    /// The first ending, and the word that there is one.
+    /// The first ending, until somebody takes it.
     pub ending: Mutex<Option<Ending>>,
+    /// There is or was one. Changes under the lock of `ending`.
+    pub over: AtomicBool,
     /// Readable once `ending` is there.
     pub ended: EventFd,
 }
@@ -108,25 +114,29 @@ impl Board {
         Some(request)
     }
 
-    /// Ends the machine; the first ending counts. The vCPU that calls stands still from then on.
-    pub fn end(&self, ending: Ending) {
-        let mut first = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
-        if first.is_none() {
-            *first = Some(ending);
+    /// Ends the machine; the first ending counts, and whether this was it is returned. The vCPU
+    /// that calls stands still from then on.
+    pub fn end(&self, ending: Ending) -> bool {
+        let mut slot = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        // Relaxed here and below: the lock orders it.
+        let is_first = !self.over.swap(true, Relaxed);
+        if is_first {
+            *slot = Some(ending);
         }
-        drop(first);
+        drop(slot);
         for vcpu in self.all() {
             vcpu.control.request(Request::Stop);
             vcpu.halt.request();
         }
         // The counter of an eventfd cannot overflow here, and nothing else can fail.
         let _ = self.ended.write(1);
+        is_first
     }
 
-    /// Whether an ending waits to be looked at.
+    /// Whether the machine has come to its end.
     pub fn has_ended(&self) -> bool {
-        let ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
-        ending.is_some()
+        let _slot = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        self.over.load(Relaxed)
     }
 
     /// The vCPUs, by index.

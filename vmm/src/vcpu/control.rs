@@ -26,11 +26,10 @@ pub trait Interrupt: std::fmt::Debug {
 pub enum Request {
     /// Run the guest.
     Run,
-    /// Stand still outside KVM_RUN.
+    /// Finish the instruction that the last exit was for, then stand still outside KVM_RUN.
     Pause,
-    /// Having stood still: look at the vCPU, and stand still again. Only once all vCPUs stand
-    /// still, because looking for a hidden kick can use up one that arrives meanwhile.
-    Inspect,
+    /// Having stood still: carry out a task, and stand still again.
+    Task,
     /// Return from the thread. Final.
     Stop,
 }
@@ -101,10 +100,10 @@ impl<I: Interrupt> Control<I> {
         self.interrupt.signal();
     }
 
-    /// Waits until the thread stands still, or has ended.
+    /// Waits until the thread stands still, has ended, or is about to: some never start.
     pub fn wait_until_still(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while !state.still && !state.ended {
+        while !state.still && !state.ended && state.request != Request::Stop {
             state = self
                 .changed
                 .wait(state)
@@ -118,26 +117,23 @@ impl<I: Interrupt> Control<I> {
     }
 
     /// The thread's side: stands still as long as it is told to, then says what to do, which is
-    /// to run or to stop.
-    pub fn obey(&self, mut inspect: impl FnMut()) -> Request {
+    /// to run or to stop. `carry_out` does what comes before standing still: the end of an
+    /// instruction for [`Request::Pause`], the task for [`Request::Task`].
+    pub fn obey(&self, mut carry_out: impl FnMut(Request)) -> Request {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             match state.request {
                 Request::Run | Request::Stop => break,
-                Request::Pause if !state.still => {
-                    state.still = true;
-                    self.changed.notify_all();
-                }
-                Request::Inspect if !state.still => {
+                asked @ (Request::Pause | Request::Task) if !state.still => {
                     drop(state);
-                    inspect();
+                    carry_out(asked);
                     state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                    if state.request == Request::Inspect {
+                    if state.request == asked {
                         state.still = true;
                         self.changed.notify_all();
                     }
                 }
-                Request::Pause | Request::Inspect => {
+                Request::Pause | Request::Task => {
                     state = self
                         .changed
                         .wait(state)

@@ -87,7 +87,7 @@ fn pause_and_stop(honours_immediate_exit: bool) {
         let (vcpu, guest) = (Arc::clone(&control), Arc::clone(&in_guest));
         let thread = thread::spawn(move || {
             loop {
-                if vcpu.is_pending() && vcpu.obey(|| ()) == Request::Stop {
+                if vcpu.is_pending() && vcpu.obey(|_| ()) == Request::Stop {
                     break;
                 }
                 guest.store(true, release());

@@ -1,14 +1,14 @@
 //! What a paused vCPU looks like from outside.
 
-use std::sync::PoisonError;
-
-use kvm_bindings::{KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, kvm_mp_state, kvm_regs, kvm_sregs};
+use kvm_bindings::{kvm_regs, kvm_sregs};
 
 use super::run::Vcpu;
+use crate::cpu::state::{self, MpState};
 use crate::pv::HaltIn;
+use crate::pv::kick::Unhalted;
 
 /// What a vCPU does while it is not paused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Activity {
     /// It executes instructions.
     Running,
@@ -31,6 +31,23 @@ pub struct Inspection {
     pub sregs: kvm_sregs,
 }
 
+impl From<MpState> for Activity {
+    fn from(state: MpState) -> Self {
+        match state {
+            MpState::Runnable => Self::Running,
+            MpState::Halted => Self::Halted,
+            MpState::Uninitialized
+            | MpState::InitReceived
+            | MpState::SipiReceived
+            | MpState::ApResetHold => Self::WaitingForSipi,
+        }
+    }
+}
+
+fn refused(what: &'static str) -> impl Fn(kvm_ioctls::Error) -> state::Error {
+    move |error| state::Error::Ioctl(what, error.into())
+}
+
 impl Inspection {
     /// RFLAGS.IF.
     pub fn interrupts_enabled(&self) -> bool {
@@ -40,22 +57,12 @@ impl Inspection {
 }
 
 impl Vcpu {
-    /// Leaves what the vCPU looks like for the machine to read.
-    pub(super) fn note_inspection(&mut self) {
-        let inspection = self.inspect().ok();
-        *self
-            .shared
-            .inspection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = inspection;
-    }
-
-    fn inspect(&mut self) -> Result<Inspection, kvm_ioctls::Error> {
-        // An IN is complete only at the next KVM_RUN; with immediate_exit set, that enters no guest.
-        self.fd.set_kvm_immediate_exit(1);
-        if self.activity == Activity::Running {
-            let _ = self.fd.run();
-        }
+    /// Looks at the vCPU. Only while all vCPUs stand still: looking for a hidden kick can use up
+    /// one that arrives meanwhile.
+    ///
+    /// # Errors
+    /// What KVM says.
+    pub fn inspect(&mut self) -> Result<Inspection, state::Error> {
         let (activity, pv_unhalted) = match self.board.halt_in {
             HaltIn::Vmm if self.shared.halt.has_pending_start() => {
                 (Activity::Running, self.shared.halt.pv_unhalted())
@@ -66,31 +73,28 @@ impl Vcpu {
         Ok(Inspection {
             activity,
             pv_unhalted,
-            regs: self.fd.get_regs()?,
-            sregs: self.fd.get_sregs()?,
+            regs: self.fd.get_regs().map_err(refused("KVM_GET_REGS"))?,
+            sregs: self.fd.get_sregs().map_err(refused("KVM_GET_SREGS"))?,
         })
     }
 
-    /// MP_STATE and the `pv_unhalted` that KVM folds into it for a halted vCPU only: for a
-    /// running one, pretend that it is halted and look again. Putting RUNNABLE back clears the
-    /// flag since Linux 6.15, so a vCPU that had it is kicked again.
-    fn peek(&self) -> Result<(Activity, bool), kvm_ioctls::Error> {
-        match self.fd.get_mp_state()?.mp_state {
-            KVM_MP_STATE_HALTED => Ok((Activity::Halted, false)),
-            KVM_MP_STATE_RUNNABLE => {
-                self.fd.set_mp_state(kvm_mp_state {
-                    mp_state: KVM_MP_STATE_HALTED,
-                })?;
-                let kicked = self.fd.get_mp_state()?.mp_state == KVM_MP_STATE_RUNNABLE;
-                self.fd.set_mp_state(kvm_mp_state {
-                    mp_state: KVM_MP_STATE_RUNNABLE,
-                })?;
-                if kicked {
-                    self.board.kick.rekick(self.index);
-                }
-                Ok((Activity::Running, kicked))
-            }
-            _ => Ok((Activity::WaitingForSipi, false)),
+    /// MP_STATE and the flag that it hides; looking for it uses it up, so it is given back.
+    fn peek(&self) -> Result<(Activity, bool), state::Error> {
+        let seen = state::peek(&self.fd)?;
+        if seen.pv_unhalted {
+            self.give_back_kick()?;
+        }
+        Ok((seen.mp_state.into(), seen.pv_unhalted))
+    }
+
+    /// Looking for a kick has used it up.
+    pub(super) fn give_back_kick(&self) -> Result<(), state::Error> {
+        match self.board.kick.rekick(self.index) {
+            Unhalted::NotAccepted => Err(state::Error::Ioctl(
+                "KVM_SIGNAL_MSI, to give a kick back",
+                std::io::Error::other("the local APIC takes none"),
+            )),
+            _ => Ok(()),
         }
     }
 }

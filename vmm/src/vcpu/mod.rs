@@ -9,6 +9,8 @@ mod msr;
 pub mod park_waker;
 mod run;
 mod serve;
+mod settle;
 pub mod shared;
+pub mod state;
 
 pub use run::Vcpu;

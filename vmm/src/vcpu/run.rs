@@ -37,6 +37,8 @@ pub struct Vcpu {
     pub(super) activity: Activity,
     /// The segments after reset, to start from at SIPI.
     reset_sregs: Option<kvm_sregs>,
+    /// KVM_RUN has been called, so an instruction may be half done.
+    pub(super) has_entered: bool,
     /// KVM leaves the segments in `kvm_run` at every exit.
     syncs_sregs: bool,
     /// EAGAINs of KVM_RUN so far.
@@ -48,7 +50,7 @@ const AGAINS_AT_ONCE: u32 = 16;
 /// How long to wait then.
 const AGAIN_PAUSE: Duration = Duration::from_millis(1);
 /// More exits than any instruction but a string instruction needs to come to its end.
-const EXITS_TO_FINISH: u32 = 1 << 16;
+pub(super) const EXITS_TO_FINISH: u32 = 1 << 16;
 
 impl Vcpu {
     /// A vCPU whose registers are as it starts.
@@ -83,6 +85,7 @@ impl Vcpu {
             shared,
             board,
             reset_sregs,
+            has_entered: false,
             syncs_sregs: false,
             agains: 0,
         })
@@ -109,7 +112,7 @@ impl Vcpu {
         shared.control.thread_starts();
         loop {
             if shared.control.is_pending()
-                && shared.control.obey(|| self.note_inspection()) == Request::Stop
+                && shared.control.obey(|asked| self.carry_out(asked)) == Request::Stop
             {
                 break;
             }
@@ -132,6 +135,7 @@ impl Vcpu {
             self.activity = Activity::WaitingForSipi;
             return None;
         }
+        self.has_entered = true;
         let after = match self.fd.run() {
             Ok(exit) => serve(
                 exit,
@@ -142,6 +146,10 @@ impl Vcpu {
             ),
             Err(error) => self.not_entered(error),
         };
+        self.follow(after)
+    }
+
+    pub(super) fn follow(&mut self, after: After) -> Option<Ending> {
         match after {
             After::Continue => None,
             After::Hypercall => self.hypercall(),

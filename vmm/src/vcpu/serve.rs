@@ -1,6 +1,8 @@
 //! One exit of the guest: what it asked for, and what comes after.
 
-use guest_payload::abi::{Control, PORT_CONTROL, PORT_HALT, PORT_HYPERCALL, PORT_SPIN_EXIT};
+use guest_payload::abi::{
+    Control, PORT_CONTROL, PORT_HALT, PORT_HYPERCALL, PORT_SEQUENCE, PORT_SPIN_EXIT,
+};
 use kvm_ioctls::VcpuExit;
 
 use super::exits::Reason;
@@ -49,6 +51,11 @@ pub(super) fn serve(
                 exits.count(Reason::SpinStub);
                 After::Continue
             }
+            Ok(PORT_SEQUENCE) if board.has_stub_page => {
+                exits.count(Reason::PortOut);
+                board.ports.counter.write(index, data);
+                After::Continue
+            }
             Ok(PORT_CONTROL) if board.has_stub_page => {
                 exits.count(Reason::PortOut);
                 match board.control(data) {
@@ -75,7 +82,10 @@ pub(super) fn serve(
         },
         VcpuExit::IoIn(port, data) => {
             exits.count(Reason::PortIn);
-            board.ports.read(port, data);
+            match u8::try_from(port) {
+                Ok(PORT_SEQUENCE) if board.has_stub_page => board.ports.counter.read(index, data),
+                _ => board.ports.read(port, data),
+            }
             After::Continue
         }
         VcpuExit::MmioRead(address, data) => {

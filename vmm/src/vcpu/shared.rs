@@ -1,11 +1,12 @@
 //! What a vCPU's thread shares with the rest of the machine.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::Vcpu;
 use super::control::{Control, Interrupt, Request};
 use super::exits::Exits;
-use super::inspect::Inspection;
 use crate::kvm::immediate_exit::ImmediateExit;
 use crate::os::signal::ThreadId;
 use crate::pv::apic_id::ApicMode;
@@ -38,6 +39,15 @@ impl Interrupt for KvmRunInterrupt {
     }
 }
 
+/// Something that a vCPU's thread does while the machine stands still.
+struct Task(Box<dyn FnOnce(&mut Vcpu) + Send>);
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Task")
+    }
+}
+
 /// One vCPU, seen from other threads.
 #[derive(Debug)]
 pub struct VcpuShared {
@@ -49,8 +59,7 @@ pub struct VcpuShared {
     pub halt: HaltState,
     /// Why it left the guest.
     pub exits: Exits,
-    /// What it looked like when it last stood still.
-    pub inspection: Mutex<Option<Inspection>>,
+    task: Mutex<Option<Task>>,
     apic_mode: AtomicU8,
 }
 
@@ -65,7 +74,7 @@ impl VcpuShared {
             }),
             halt,
             exits: Exits::default(),
-            inspection: Mutex::new(None),
+            task: Mutex::new(None),
             apic_mode: AtomicU8::new(ApicMode::XApic as u8),
         }
     }
@@ -83,6 +92,23 @@ impl VcpuShared {
     /// Notes the mode.
     pub fn set_apic_mode(&self, mode: ApicMode) {
         self.apic_mode.store(mode as u8, Relaxed);
+    }
+
+    /// Leaves `task` for the thread; [`Request::Task`] has it done.
+    pub fn set_task(&self, task: impl FnOnce(&mut Vcpu) + Send + 'static) {
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(Task(Box::new(task)));
+    }
+
+    /// Does what [`Self::set_task`] left.
+    pub(super) fn do_task(&self, vcpu: &mut Vcpu) {
+        let task = self
+            .task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(Task(task)) = task {
+            task(vcpu);
+        }
     }
 
     /// Asks the thread for something, wherever it is: in KVM_RUN or parked.

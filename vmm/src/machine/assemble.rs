@@ -1,0 +1,175 @@
+//! From a VM with its memory to a machine: what a new one and one that comes from elsewhere share.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use kvm_ioctls::{Cap, Kvm, VcpuFd, VmFd};
+use vm_memory::GuestMemoryMmap;
+use vmm_sys_util::eventfd::EventFd;
+
+use super::blueprint::Blueprint;
+use super::pause::Pauses;
+use super::{Error, Machine, capabilities, vcpus};
+use crate::cpu::cpuid::CpuidTemplate;
+use crate::cpu::topology::{Topology, XAPIC_ID_MAX};
+use crate::device::counter::Counter;
+use crate::device::ports::Ports;
+use crate::device::serial::{Output, SerialPort};
+use crate::kvm::stats::StatsFd;
+use crate::memory::{self, WriteLog};
+use crate::pv::apic_id::{ApicIds, BroadcastQuirk};
+use crate::pv::hypercall::Unhalt;
+use crate::pv::kick::{KickService, Waker};
+use crate::pv::waker::KvmWaker;
+use crate::pv::{HaltIn, KickBy};
+use crate::spec::{HostSide, SerialTarget};
+use crate::vcpu::board::Board;
+use crate::vcpu::park_waker::ParkWaker;
+
+/// A VM with memory and bare vCPUs.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) vm: Arc<VmFd>,
+    pub(super) memory: GuestMemoryMmap,
+    pub(super) apic_ids: Vec<u32>,
+    pub(super) fds: Vec<VcpuFd>,
+}
+
+/// Whether this host can have as many vCPUs, with these APIC IDs.
+pub(super) fn check_vcpus(kvm: &Kvm, topology: &Topology) -> Result<(), Error> {
+    let vcpus = topology.vcpus();
+    let most = kvm.get_max_vcpus();
+    if usize::try_from(vcpus).map_or(true, |n| n > most) {
+        return Err(Error::TooManyVcpus { asked: vcpus, most });
+    }
+    let id_limit = u32::try_from(kvm.get_max_vcpu_id()).unwrap_or(u32::MAX);
+    Ok(topology.check(vcpus, id_limit)?)
+}
+
+/// Whether some APIC ID needs more than 8 bits.
+fn has_wide_ids(topology: &Topology) -> bool {
+    topology.max_apic_id() > XAPIC_ID_MAX
+}
+
+impl Frame {
+    /// Makes VM and vCPUs. The order of the ioctls is the order of what they cost: memory before
+    /// the irqchip is fifty times cheaper than the other way round.
+    pub(super) fn make(
+        kvm: &Kvm,
+        memory: GuestMemoryMmap,
+        topology: &Topology,
+        wanted: &capabilities::Wanted,
+    ) -> Result<Self, Error> {
+        let vm = kvm
+            .create_vm()
+            .map_err(|e| Error::Ioctl("KVM_CREATE_VM", e))?;
+        memory::register(&vm, &memory, WriteLog::Off)?;
+        capabilities::enable_all(&vm, wanted, has_wide_ids(topology))?;
+        let apic_ids: Vec<u32> = topology.apic_ids().collect();
+        let fds = apic_ids
+            .iter()
+            .map(|&id| vm.create_vcpu(id.into()))
+            .zip((0..).zip(&apic_ids))
+            .map(|(made, (index, &id))| made.map_err(|e| Error::Vcpu(index, id, e)))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            vm: Arc::new(vm),
+            memory,
+            apic_ids,
+            fds,
+        })
+    }
+}
+
+/// Makes a machine of `frame`. `template` is the CPUID of a new one; one that comes from elsewhere
+/// brings its own.
+pub(super) fn assemble(
+    frame: Frame,
+    blueprint: Blueprint,
+    host: &HostSide,
+    drop_kick: Option<u64>,
+    template: Option<&mut CpuidTemplate>,
+) -> Result<Machine, Error> {
+    let Frame {
+        vm,
+        memory,
+        apic_ids,
+        fds,
+    } = frame;
+    let quirk = if has_wide_ids(&blueprint.topology()?) {
+        BroadcastQuirk::Disabled
+    } else {
+        BroadcastQuirk::Enabled
+    };
+    let ids = ApicIds::new(apic_ids.iter().copied(), quirk)?;
+    let shared_vcpus = Arc::new(OnceLock::new());
+    let stats: Arc<OnceLock<Vec<StatsFd>>> = Arc::new(OnceLock::new());
+    let waker: Box<dyn Waker> = match blueprint.halt_in {
+        HaltIn::Kvm => Box::new(KvmWaker::new(
+            Arc::clone(&vm),
+            vcpus::is_blocking(Arc::clone(&stats)),
+        )),
+        HaltIn::Vmm => Box::new(ParkWaker::new(Arc::clone(&shared_vcpus))),
+    };
+    let board = Arc::new(Board {
+        kick: KickService::new(apic_ids.clone(), ids.clone(), waker, drop_kick),
+        ids,
+        ports: Ports {
+            serial: SerialPort::new(serial_output(host)?)
+                .map_err(|e| Error::System("the serial port's output".to_owned(), e))?,
+            counter: Counter::new(blueprint.vcpus()),
+        },
+        halt_in: blueprint.halt_in,
+        halt_poll: Duration::from_nanos(blueprint.halt_poll_ns.unwrap_or(0).into()),
+        unhalt: match (blueprint.shows_pv_unhalt, blueprint.enforce_pv) {
+            (true, _) => Unhalt::Offered,
+            (false, true) => Unhalt::Enforced,
+            (false, false) => Unhalt::Hidden,
+        },
+        signature: blueprint.signature,
+        has_stub_page: blueprint.has_stub_page,
+        sync_regs: vm.check_extension(Cap::SyncRegs),
+        vcpus: Arc::clone(&shared_vcpus),
+        user_hypercalls: AtomicBool::new(false),
+        ending: Mutex::new(None),
+        over: AtomicBool::new(false),
+        ended: EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)
+            .map_err(|e| Error::System("eventfd".to_owned(), e))?,
+    });
+    let vcpus = vcpus::make(fds, &apic_ids, blueprint.enforce_pv, template, &board)?;
+    if blueprint.kick_by == KickBy::Vmm && blueprint.halt_in == HaltIn::Kvm {
+        // Without them kicks to halted vCPUs are counted as kicks to running ones.
+        let _ = vcpus::open_stats(&vcpus).map(|opened| stats.set(opened));
+    }
+    let shared = vcpus.iter().map(|vcpu| Arc::clone(vcpu.shared())).collect();
+    // Set once, here; nobody else has the other end yet.
+    let _ = shared_vcpus.set(shared);
+    Ok(Machine {
+        vm,
+        memory,
+        patience: blueprint.patience(),
+        blueprint,
+        board,
+        vcpus,
+        threads: Vec::new(),
+        affinity: host.cpus.clone(),
+        pauses: Pauses::default(),
+        kept: OnceLock::new(),
+        arrival: Mutex::new(None),
+    })
+}
+
+fn serial_output(host: &HostSide) -> Result<Output, Error> {
+    Ok(match &host.serial {
+        SerialTarget::Null => Output::Null,
+        SerialTarget::Buffer => Output::Buffer(Vec::new()),
+        SerialTarget::Stdio => Output::stdio(host.json_on_stdout)
+            .map_err(|e| Error::System("standard output".to_owned(), e))?,
+        SerialTarget::File(path) => {
+            let file =
+                std::fs::File::create(path).map_err(|e| Error::SerialFile(path.clone(), e))?;
+            Output::File(file)
+        }
+    })
+}

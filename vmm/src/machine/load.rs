@@ -1,0 +1,297 @@
+//! Loading: from a state to a machine that goes on where another stood.
+//!
+//! The order is that of `cpu::state::order` for each vCPU. Around it: kvmclock first, because the
+//! TSC offsets follow from it; then all vCPUs; then a kick for every vCPU that had one, because
+//! only now all local APICs are there to take it; and the clocks once more when the machine goes
+//! on, which may be long after.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
+
+use kvm_bindings::kvm_lapic_state;
+
+use super::Machine;
+use super::pause::PausedMachine;
+use super::save::local_apics;
+use super::state::MachineState;
+use crate::cpu::clock::{
+    ClockPolicy, ClockSample, clock_to_set, tsc_goes_back, tsc_offset_on_target,
+};
+use crate::cpu::state::{self, Kept, Raw, Tsc, TscOutcome};
+use crate::device::{counter, serial_state};
+use crate::kvm::clock::{self, End, host_tsc};
+use crate::pv::apic_id::VcpuIndex;
+use crate::pv::kick::Unhalted;
+use crate::vcpu::board::Ending;
+use crate::vcpu::state::{HiddenKicks, LoadError as VcpuError};
+
+/// How to load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loading {
+    /// What the guest's clocks make of the time away.
+    pub clock: ClockPolicy,
+    /// Kicks that no MP_STATE shows.
+    pub hidden_kicks: HiddenKicks,
+    /// What this host cannot do as the other could.
+    pub shortfalls: Shortfalls,
+}
+
+/// What to do about a host that cannot do as the other could.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortfalls {
+    /// Load nothing.
+    Refuse,
+    /// Load what can be loaded (`--force`).
+    Accept,
+}
+
+/// Why a state cannot be loaded. The machine is of no use then.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Another number of vCPUs.
+    #[error("the state has {saved} vCPUs, the machine {here}")]
+    OtherMachine {
+        /// vCPUs in the state.
+        saved: usize,
+        /// vCPUs here.
+        here: usize,
+    },
+    /// KVM does not take the clock.
+    #[error("KVM_SET_CLOCK")]
+    Clock(#[source] kvm_ioctls::Error),
+    /// The guest's TSC would go back.
+    #[error(
+        "the guest's TSC would go back by {ticks} ticks: this host cannot set a TSC offset, and \
+         its own TSC is behind (it was started later); --force restores all the same"
+    )]
+    TscGoesBack {
+        /// By how many.
+        ticks: u64,
+    },
+    /// A vCPU.
+    #[error("vCPU {0} cannot be loaded")]
+    Vcpu(u32, #[source] VcpuError),
+    /// A kick that the saved vCPU had cannot be given back.
+    #[error("vCPU {0}: its local APIC does not take the kick that it had not consumed")]
+    KickRefused(u32),
+    /// The source did not know what time it was.
+    #[error("--clock realtime: the time of saving is not known; use --clock continue")]
+    NoRealtime,
+    /// A device.
+    #[error(transparent)]
+    Counter(#[from] counter::RestoreError),
+    /// A device.
+    #[error(transparent)]
+    Serial(#[from] serial_state::RestoreError),
+    /// A vCPU's thread has ended.
+    #[error("the machine has come to its end")]
+    Ended,
+}
+
+/// What a loaded machine has to do about its clocks when it goes on.
+#[derive(Debug)]
+pub struct Arrival {
+    policy: ClockPolicy,
+    source: ClockSample,
+    /// By index: the TSC as it was saved, its rate, and the deadline in its ticks.
+    tsc: Vec<SavedTsc>,
+}
+
+#[derive(Clone, Debug)]
+struct SavedTsc {
+    tsc: Tsc,
+    /// Its timer has run since it was loaded.
+    lapic: Option<Raw<kvm_lapic_state>>,
+    khz: Option<u32>,
+    deadline: Option<u64>,
+}
+
+impl SavedTsc {
+    /// The TSC for a host whose clocks say `target`.
+    fn on_target(&self, source: &ClockSample, target: &ClockSample) -> Tsc {
+        match self.tsc {
+            Tsc::Offset(offset) => {
+                let khz = self.khz.unwrap_or(0).into();
+                Tsc::Offset(tsc_offset_on_target(offset, source, target, khz))
+            }
+            value @ Tsc::Value(_) => value,
+        }
+    }
+}
+
+impl Arrival {
+    fn new(state: &MachineState, policy: ClockPolicy) -> Self {
+        let tsc = state.vcpus.iter().map(|vcpu| SavedTsc {
+            tsc: vcpu.kvm.tsc,
+            lapic: vcpu.kvm.lapic,
+            khz: vcpu.kvm.tsc_khz,
+            deadline: vcpu.kvm.tsc_deadline,
+        });
+        Self {
+            policy,
+            source: state.clock,
+            tsc: tsc.collect(),
+        }
+    }
+
+    /// Sets kvmclock and says what the clocks are here.
+    fn set_clock(&self, machine: &Machine) -> Result<ClockSample, LoadError> {
+        let refused = LoadError::Clock;
+        let data = clock_to_set(&self.source, self.policy);
+        machine.vm.set_clock(&data).map_err(refused)?;
+        clock::sample(&machine.vm, End::Target).map_err(refused)
+    }
+
+    /// A machine that has not gone on yet is saved with the clocks it came with.
+    pub(super) fn keep_clocks(&self, state: &mut MachineState) {
+        state.clock = self.source;
+        for (vcpu, saved) in state.vcpus.iter_mut().zip(&self.tsc) {
+            vcpu.kvm.tsc = saved.tsc;
+            vcpu.kvm.lapic = saved.lapic;
+            vcpu.kvm.tsc_deadline = saved.deadline;
+        }
+    }
+}
+
+impl PausedMachine<'_> {
+    /// Loads `state`; returns how many kicks were given back that no MP_STATE shows.
+    ///
+    /// # Errors
+    /// [`LoadError`]. The machine never runs then.
+    pub fn load(&self, state: MachineState, loading: Loading) -> Result<u64, LoadError> {
+        self.try_load(state, loading)
+            .inspect_err(|_| self.never_again())
+    }
+
+    fn try_load(&self, state: MachineState, loading: Loading) -> Result<u64, LoadError> {
+        let machine = self.machine();
+        let board = &machine.board;
+        let (saved, here) = (state.vcpus.len(), board.all().len());
+        if saved != here {
+            return Err(LoadError::OtherMachine { saved, here });
+        }
+        if loading.clock == ClockPolicy::Realtime && state.clock.realtime_ns.is_none() {
+            return Err(LoadError::NoRealtime);
+        }
+        board.ports.serial.restore(&state.devices.serial)?;
+        board.ports.counter.restore(&state.devices.counter)?;
+        board
+            .user_hypercalls
+            .store(state.devices.user_hypercalls, Relaxed);
+        let arrival = Arrival::new(&state, loading.clock);
+        let target = arrival.set_clock(machine)?;
+
+        let mut vcpus = state.vcpus;
+        if loading.hidden_kicks == HiddenKicks::Lose {
+            vcpus = vcpus
+                .into_iter()
+                .map(crate::vcpu::state::VcpuState::without_hidden_kick)
+                .collect();
+        }
+        for (vcpu, tsc) in vcpus.iter_mut().zip(&arrival.tsc) {
+            vcpu.kvm.tsc = tsc.on_target(&arrival.source, &target);
+        }
+        let hidden: Vec<bool> = vcpus.iter().map(|vcpu| vcpu.has_hidden_kick()).collect();
+        let kvm_keeps: Vec<bool> = vcpus.iter().map(|vcpu| vcpu.kvm.pv_unhalted).collect();
+        let kept = Arc::new(Kept::to_restore(
+            &machine.vm,
+            local_apics(machine.blueprint.halt_in),
+        ));
+        let vcpus = Arc::new(vcpus);
+        let loaded = self.each(move |vcpu| {
+            let index = usize::try_from(vcpu.index().0).unwrap_or(usize::MAX);
+            vcpus.get(index).map(|state| vcpu.load(state, &kept))
+        });
+        for (index, outcome) in (0..).zip(loaded) {
+            let outcome = outcome.flatten().ok_or(LoadError::Ended)?;
+            let tsc = outcome.map_err(|error| LoadError::Vcpu(index, error))?;
+            if tsc == TscOutcome::HostsOwn && loading.shortfalls == Shortfalls::Refuse {
+                check_tsc(&arrival.source)?;
+            }
+        }
+        for (vcpu, _) in kvm_keeps.iter().enumerate().filter(|(_, kicked)| **kicked) {
+            let index = u32::try_from(vcpu).unwrap_or(u32::MAX);
+            if board.kick.rekick(VcpuIndex(index)) == Unhalted::NotAccepted {
+                return Err(LoadError::KickRefused(index));
+            }
+        }
+        *machine
+            .arrival
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(arrival);
+        Ok(hidden.iter().map(|hidden| u64::from(*hidden)).sum())
+    }
+
+    /// Lets the machine go on, if nobody else keeps it still. Where it listens the guest is told that
+    /// it stood still, and a machine that was loaded gets its clocks.
+    ///
+    /// # Errors
+    /// [`LoadError`]. The machine never runs again then.
+    pub fn go_on(self) -> Result<(), LoadError> {
+        self.set_clocks().inspect_err(|_| self.never_again())
+    }
+
+    /// A machine half of whose state was set must not run.
+    fn never_again(&self) {
+        let half = std::io::Error::other("the machine's state could not be set");
+        let ending = Ending::Failed(VcpuIndex(0), half);
+        self.machine().board.end(ending);
+    }
+
+    fn set_clocks(&self) -> Result<(), LoadError> {
+        let machine = self.machine();
+        // Held to the end: nobody saves the clocks while they are being set.
+        let mut arrival = machine
+            .arrival
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let adapted = match arrival.take() {
+            Some(arrival) => {
+                let target = arrival.set_clock(machine)?;
+                let mut adapted = arrival.tsc;
+                for saved in &mut adapted {
+                    saved.tsc = saved.on_target(&arrival.source, &target);
+                }
+                adapted
+            }
+            None => Vec::new(),
+        };
+        let done = self.each(move |vcpu| {
+            let (fd, index) = vcpu.kvm();
+            let adapted = usize::try_from(index.0).ok().and_then(|at| adapted.get(at));
+            if let Some(SavedTsc {
+                tsc,
+                lapic,
+                deadline,
+                khz: _,
+            }) = adapted
+            {
+                let lapic = lapic.as_ref().map(|lapic| &lapic.0);
+                state::restore_clock(fd, *tsc, lapic, *deadline)?;
+            }
+            // A guest that cannot be told has no watchdog that asks.
+            let _ = clock::tell_stopped(fd);
+            Ok::<_, state::Error>(())
+        });
+        for (index, outcome) in (0..).zip(done) {
+            outcome
+                .ok_or(LoadError::Ended)?
+                .map_err(|error| LoadError::Vcpu(index, error.into()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the guest reads the host's own TSC, it must not be behind what the guest has seen.
+fn check_tsc(source: &ClockSample) -> Result<(), LoadError> {
+    let Some(seen) = source.host_tsc else {
+        return Ok(());
+    };
+    let here = host_tsc();
+    if tsc_goes_back(seen, here) {
+        return Err(LoadError::TscGoesBack {
+            ticks: seen.wrapping_sub(here),
+        });
+    }
+    Ok(())
+}
