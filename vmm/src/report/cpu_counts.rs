@@ -30,6 +30,10 @@ pub struct CpuCounts {
     pub violations: Violations,
     /// Lock objects freed.
     pub freed: u64,
+    /// Turns that wrote and read a sequence number.
+    pub io_turns: u64,
+    /// Times it learnt that the host had stopped it.
+    pub clock_stops: u64,
     /// See [`GuestCounters::taken_slow`](super::payload::GuestCounters::taken_slow).
     pub taken_slow: u64,
     /// Slow path entered by a waiter that found the lock its own, without a halt.
@@ -82,8 +86,14 @@ impl CpuCounts {
                 mutual_exclusion: u64_at(at!(mutual_exclusion)),
                 fifo: u64_at(at!(fifo)),
                 touch_after_unlock: u64_at(at!(touch_after_unlock)),
+                io_duplicated: u64_at(at!(io_duplicated)),
+                io_lost: u64_at(at!(io_lost)),
+                tsc_backwards: u64_at(at!(tsc_backwards)),
+                kvmclock_backwards: u64_at(at!(kvmclock_backwards)),
             },
             freed: u64_at(at!(freed)),
+            io_turns: u64_at(at!(io_turns)),
+            clock_stops: u64_at(at!(clock_stops)),
             taken_slow: u64_at(at!(slow.taken_slow)),
             taken_slow_pickup: u64_at(at!(slow.taken_slow_pickup)),
             released_slow: u64_at(at!(slow.released_slow)),
@@ -133,6 +143,12 @@ mod tests {
             slow,
             wait,
             wait_max,
+            io_turns,
+            io_duplicated,
+            io_lost,
+            tsc_backwards,
+            kvmclock_backwards,
+            clock_stops,
             ..
         } = &mut *results;
         let SlowPathStats {
@@ -156,13 +172,19 @@ mod tests {
         for field in [released_slow_kicked, time_blocked_ns, wait_max] {
             set(field);
         }
+        for field in [io_turns, clock_stops, io_duplicated, io_lost] {
+            set(field);
+        }
+        for field in [tsc_backwards, kvmclock_backwards] {
+            set(field);
+        }
         histo_blocked.iter_mut().chain(wait).for_each(&mut set);
         *results.apic_id.get_mut() = 300;
         *results.state.get_mut() = 3;
         *results.waiting_ticket.get_mut() = 14;
 
         let number = |n: u64| n << 40 | n;
-        let histo_end = 15 + HISTO_BLOCKED_BUCKETS as u64;
+        let histo_end = 21 + HISTO_BLOCKED_BUCKETS as u64;
         let wait_end = histo_end + WAIT_BUCKETS as u64;
         let expected = CpuCounts {
             apic_id: 300,
@@ -176,15 +198,21 @@ mod tests {
                 mutual_exclusion: number(5),
                 fifo: number(6),
                 touch_after_unlock: number(7),
+                io_duplicated: number(17),
+                io_lost: number(18),
+                tsc_backwards: number(19),
+                kvmclock_backwards: number(20),
             },
             freed: number(8),
+            io_turns: number(15),
+            clock_stops: number(16),
             taken_slow: number(9),
             taken_slow_pickup: number(10),
             released_slow: number(11),
             released_slow_kicked: number(12),
             time_blocked_ns: number(13),
             wait_max_cycles: number(14),
-            histo_blocked: (15..histo_end).map(number).collect(),
+            histo_blocked: (21..histo_end).map(number).collect(),
             wait: (histo_end..wait_end).map(number).collect(),
         };
         assert_eq!(CpuCounts::parse(bytes(&results)), expected);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::cpu_counts::CpuCounts;
 use super::fairness::Fairness;
 use super::percentile::{WaitHistogram, WaitNs};
+use crate::device::counter::IoCounts;
 
 /// What only the payload can tell. All of it is guest memory: a hostile guest may say anything.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,7 +15,7 @@ pub struct PayloadResults {
     pub acquisitions: u64,
     /// The same per second of [`RunReport::seconds`](super::run::RunReport::seconds).
     pub acquisitions_per_s: f64,
-    /// Promises that a lock broke.
+    /// Promises that a lock, or the machine below it, broke.
     pub violations: Violations,
     /// How evenly the vCPUs shared; null when no lock was taken.
     pub fairness: Option<Fairness>,
@@ -24,7 +25,7 @@ pub struct PayloadResults {
     pub guest: GuestCounters,
 }
 
-/// Times that a lock broke a promise.
+/// Times that a lock or the machine below it broke a promise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violations {
     /// Two vCPUs were inside one lock.
@@ -33,14 +34,67 @@ pub struct Violations {
     pub fifo: u64,
     /// A lock was read or written after its release.
     pub touch_after_unlock: u64,
+    /// An access to the counting device was done more than once: reads as the guest saw it, writes
+    /// as the device did.
+    pub io_duplicated: u64,
+    /// An access to the counting device was not done, or its effect was lost; as above.
+    pub io_lost: u64,
+    /// The TSC went back, on one vCPU or from one to the next.
+    pub tsc_backwards: u64,
+    /// kvmclock went back, on one vCPU or from one to the next.
+    pub kvmclock_backwards: u64,
 }
 
 impl Violations {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.mutual_exclusion
-            .saturating_add(self.fifo)
-            .saturating_add(self.touch_after_unlock)
+        let Self {
+            mutual_exclusion,
+            fifo,
+            touch_after_unlock,
+            io_duplicated,
+            io_lost,
+            tsc_backwards,
+            kvmclock_backwards,
+        } = *self;
+        [
+            mutual_exclusion,
+            fifo,
+            touch_after_unlock,
+            io_duplicated,
+            io_lost,
+            tsc_backwards,
+            kvmclock_backwards,
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
+    }
+
+    /// Adds another vCPU's. Sums saturate: the numbers are the guest's.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            mutual_exclusion,
+            fifo,
+            touch_after_unlock,
+            io_duplicated,
+            io_lost,
+            tsc_backwards,
+            kvmclock_backwards,
+        } = other;
+        grow(&mut self.mutual_exclusion, *mutual_exclusion);
+        grow(&mut self.fifo, *fifo);
+        grow(&mut self.touch_after_unlock, *touch_after_unlock);
+        grow(&mut self.io_duplicated, *io_duplicated);
+        grow(&mut self.io_lost, *io_lost);
+        grow(&mut self.tsc_backwards, *tsc_backwards);
+        grow(&mut self.kvmclock_backwards, *kvmclock_backwards);
+    }
+
+    /// Adds what the counting device saw. Its half and the guest's never count the same access: the
+    /// device judges writes, the guest reads.
+    pub fn add_device(&mut self, counts: &IoCounts) {
+        grow(&mut self.io_duplicated, counts.duplicated);
+        grow(&mut self.io_lost, counts.lost);
     }
 }
 
@@ -66,6 +120,10 @@ pub struct GuestCounters {
     pub kicks_sent: u64,
     /// Lock objects freed and poisoned.
     pub freed: u64,
+    /// Turns that wrote and read a sequence number.
+    pub io_turns: u64,
+    /// Times a vCPU learnt that the host had stopped it.
+    pub clock_stops: u64,
 }
 
 /// Adds up CPUs one by one, so that no more than one CPU's histogram is ever held beside the sum.
@@ -96,10 +154,7 @@ impl Tally {
     pub fn add(&mut self, cpu: &CpuCounts) {
         self.per_cpu.push(cpu.acquisitions);
         self.wait.add(&cpu.wait, cpu.wait_max_cycles);
-        let (from, to) = (&cpu.violations, &mut self.violations);
-        grow(&mut to.mutual_exclusion, from.mutual_exclusion);
-        grow(&mut to.fifo, from.fifo);
-        grow(&mut to.touch_after_unlock, from.touch_after_unlock);
+        self.violations.add(&cpu.violations);
         let to = &mut self.guest;
         grow(&mut to.taken_slow, cpu.taken_slow);
         grow(&mut to.taken_slow_pickup, cpu.taken_slow_pickup);
@@ -109,9 +164,16 @@ impl Tally {
         grow(&mut to.halts, cpu.halts);
         grow(&mut to.kicks_sent, cpu.kicks_sent);
         grow(&mut to.freed, cpu.freed);
+        grow(&mut to.io_turns, cpu.io_turns);
+        grow(&mut to.clock_stops, cpu.clock_stops);
         for (sum, &count) in to.histo_blocked.iter_mut().zip(&cpu.histo_blocked) {
             grow(sum, count);
         }
+    }
+
+    /// Adds what the counting device saw, of all vCPUs.
+    pub fn add_device(&mut self, counts: &IoCounts) {
+        self.violations.add_device(counts);
     }
 
     /// The sums. `seconds` is the time the acquisitions took; `tsc_khz` the guest's TSC frequency,
@@ -171,6 +233,28 @@ mod tests {
         assert_eq!((fairness.least, fairness.most), (4, 12));
         let wait_ns = sum.wait_ns.unwrap();
         assert_eq!((wait_ns.p50, wait_ns.max), (2, 3));
+    }
+
+    #[test]
+    fn what_the_device_saw_is_a_violation_too() {
+        let mut tally = Tally::default();
+        tally.add(&CpuCounts {
+            violations: Violations {
+                io_duplicated: 1,
+                io_lost: 10,
+                ..Violations::default()
+            },
+            ..CpuCounts::default()
+        });
+        tally.add_device(&IoCounts {
+            writes: 7000,
+            reads: 7000,
+            duplicated: 100,
+            lost: 1000,
+        });
+        let violations = tally.finish(1.0, 0).violations;
+        assert_eq!((violations.io_duplicated, violations.io_lost), (101, 1010));
+        assert_eq!(violations.total(), 1111);
     }
 
     #[test]

@@ -78,6 +78,19 @@ impl Progress {
         }
     }
 
+    /// Whether anybody sees it.
+    pub fn is_shown(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Shows `text`, for work that is no run.
+    pub fn show(&mut self, text: String) {
+        if let Some(line) = &mut self.0 {
+            line.text = text;
+            line.draw();
+        }
+    }
+
     /// Calls `write` with the line taken away, so that what it prints stands on lines of its own.
     pub fn aside<R>(&self, write: impl FnOnce() -> R) -> R {
         match &self.0 {

@@ -68,6 +68,10 @@ pub enum Outcome {
     Crashed,
     /// The guest was stopped before it had finished; no check had failed by then.
     Timeout,
+    /// `vmm stop` or `vmm snapshot --stop`; no check had failed by then.
+    Stopped,
+    /// The machine runs in another process now; no check had failed by then.
+    Migrated,
 }
 
 /// Who ended a run.
@@ -82,6 +86,8 @@ pub enum EndedBy {
     Timeout,
     /// Ctrl-C or SIGTERM.
     Interrupt,
+    /// A request over the API socket.
+    Api,
 }
 
 /// The machine a run ran on. Numbers from hosts of different kinds do not compare.

@@ -187,6 +187,8 @@ fn payload() -> PayloadResults {
             halts: 1200,
             kicks_sent: 1233,
             freed: 12,
+            io_turns: 462_000,
+            clock_stops: 8,
         },
     }
 }

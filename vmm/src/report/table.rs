@@ -83,6 +83,8 @@ fn verdict(report: &RunReport) -> String {
         }
         Outcome::Hung => "FAILED: the guest hangs".into(),
         Outcome::Crashed => "FAILED: the guest crashed".into(),
+        Outcome::Stopped => "STOPPED over the API before the guest had finished".into(),
+        Outcome::Migrated => "MIGRATED: the guest runs in another process now".into(),
         Outcome::Timeout => match report.ended_by {
             EndedBy::Interrupt => "STOPPED by the user before the guest had finished".into(),
             _ => "STOPPED by --timeout before the guest had finished".into(),
@@ -98,6 +100,10 @@ fn broken_promises(violations: &Violations) -> String {
             "lock touched after its release",
             violations.touch_after_unlock,
         ),
+        ("I/O repeated", violations.io_duplicated),
+        ("I/O lost", violations.io_lost),
+        ("TSC went back", violations.tsc_backwards),
+        ("kvmclock went back", violations.kvmclock_backwards),
     ];
     let broken: Vec<_> = kinds
         .into_iter()
@@ -208,7 +214,14 @@ fn payload_rows(f: &mut fmt::Formatter<'_>, payload: &PayloadResults) -> fmt::Re
         ("blocked", units::ns(guest.time_blocked_ns)),
         ("freed locks", count(guest.freed)),
     ];
-    row(f, "slow path", 4, cells)
+    row(f, "slow path", 4, cells)?;
+    // Only where they were asked for or happened.
+    let cells = [
+        ("I/O turns", guest.io_turns),
+        ("clock stops", guest.clock_stops),
+    ];
+    let cells = cells.into_iter().filter(|(_, times)| *times > 0);
+    row(f, "machine", 4, cells.map(|(name, n)| (name, count(n))))
 }
 
 /// The vCPUs, or three of them that stand for all.
@@ -267,7 +280,7 @@ fn kvm_stat<'a>((name, &value): (&'a String, &u64)) -> (&'a str, String) {
 }
 
 /// `label` and then the cells, as many to a line as `columns` says; nothing without cells.
-fn row<'a>(
+pub(crate) fn row<'a>(
     f: &mut fmt::Formatter<'_>,
     label: &str,
     columns: usize,

@@ -29,6 +29,18 @@ fn the_verdict_is_the_first_line() {
         first(&report),
         "FAILED: lock touched after its release 3 times"
     );
+    report.payload.as_mut().unwrap().violations = Violations {
+        io_duplicated: 1,
+        io_lost: 2,
+        tsc_backwards: 3,
+        kvmclock_backwards: 4,
+        ..Violations::default()
+    };
+    assert_eq!(
+        first(&report),
+        "FAILED: I/O repeated once, I/O lost 2 times, TSC went back 3 times, \
+         kvmclock went back 4 times"
+    );
     assert_eq!(first(&hung()), "FAILED: the guest hangs");
     assert_eq!(first(&crashed()), "FAILED: the guest crashed");
 }
@@ -59,6 +71,8 @@ fn every_number_has_its_place() {
         kicks.join(" "),
         "kicks handled 1234 to halted 1200 to running 33 no such ID 0"
     );
+    let machine: Vec<_> = line(&text, "machine").split_whitespace().collect();
+    assert_eq!(machine.join(" "), "machine I/O turns 462 k clock stops 8");
     assert!(text.contains("broadcast"));
     assert!(!text.contains("dropped"));
     let exits: Vec<_> = line(&text, "exits").split_whitespace().collect();

@@ -18,6 +18,11 @@ pub fn per_second(rate: f64) -> String {
     scaled(rate, &["/s", "k/s", "M/s", "G/s"])
 }
 
+/// An amount of data, in powers of 1000 as rates are given.
+pub fn data(bytes: u64) -> String {
+    scaled(bytes as f64, &["B", "kB", "MB", "GB", "TB", "PB", "EB"])
+}
+
 /// A size in bytes, in powers of 1024, where it is a whole number of them.
 pub fn bytes(bytes: u64) -> String {
     let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
@@ -90,5 +95,7 @@ mod tests {
         assert_eq!(bytes(128 << 20), "128 MiB");
         assert_eq!(bytes(1025), "1025 bytes");
         assert_eq!(bytes(0), "0 bytes");
+        assert_eq!(data(0), "0 B");
+        assert_eq!(data(134_217_728), "134 MB");
     }
 }
