@@ -1,8 +1,22 @@
 //! The command line: one file a command.
 
+pub mod api;
 pub mod conformance;
 pub mod doctor;
+mod here;
+pub mod inspect;
+pub mod migrate;
+pub mod pause;
+mod peer;
+pub mod receive;
+pub mod restore;
+pub mod resume;
 pub mod run;
+mod session;
+pub mod snapshot;
+pub mod soak;
+pub mod status;
+pub mod stop;
 pub mod usage;
 
 use std::process::ExitCode;
@@ -23,8 +37,28 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Run the cases of the kick hypercall against every --kick and --halt of this host.
     Conformance(conformance::ConformanceArgs),
+    /// Move a machine that checks itself from process to process, thousands of times.
+    Soak(Box<soak::SoakArgs>),
     /// Tell what this host's KVM can do, every line found by trying.
     Doctor(doctor::DoctorArgs),
+    /// Tell how a running machine is.
+    Status(status::StatusArgs),
+    /// Pause a running machine.
+    Pause(pause::PauseArgs),
+    /// Let a paused machine go on.
+    Resume(resume::ResumeArgs),
+    /// Save a running machine to a file.
+    Snapshot(snapshot::SnapshotArgs),
+    /// Tell what is in a snapshot.
+    Inspect(inspect::InspectArgs),
+    /// Go on with a machine from a snapshot.
+    Restore(restore::RestoreArgs),
+    /// Wait for a machine that another vmm migrates here, and run it.
+    Receive(receive::ReceiveArgs),
+    /// Move a running machine to a vmm that receives it.
+    Migrate(migrate::MigrateArgs),
+    /// End a running machine.
+    Stop(stop::StopArgs),
 }
 
 /// How a command ended, as an exit code.
@@ -83,7 +117,17 @@ impl Failure {
 pub fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Run(args) => run::run(*args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Restore(args) => restore::run(&args),
+        Command::Receive(args) => receive::run(&args),
         Command::Conformance(args) => conformance::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Pause(args) => pause::run(&args),
+        Command::Resume(args) => resume::run(&args),
+        Command::Snapshot(args) => snapshot::run(&args),
+        Command::Migrate(args) => migrate::run(&args),
+        Command::Stop(args) => stop::run(&args),
     }
 }

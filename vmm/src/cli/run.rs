@@ -1,29 +1,20 @@
 //! `vmm run`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use guest_payload::args::{Apic, Args as PayloadArgs};
 
+use super::here::Here;
 use super::{Exit, Failure};
 use crate::cpu::topology::{Topology, XAPIC_ID_MAX};
-use crate::host::{self, Identity};
-use crate::machine::{self, events, guest, summary};
+use crate::host;
+use crate::machine::{self, guest};
 use crate::memory::MemorySize;
-use crate::os::affinity::{self, CpuList};
-use crate::os::{allocator, limits, signal};
-use crate::report::output::{self, Target};
-use crate::report::progress::Progress;
-use crate::report::run::{EndedBy, Outcome};
-use crate::report::table;
-use crate::spec::{
-    Choice, DisabledExit, Guest, MEMORY_DEFAULT, PvUnhalt, RunSpec, SerialTarget, VCPUS_DEFAULT,
-};
-
-/// Who ended the run by a signal waits no longer for somebody else to read the report.
-const READER_PATIENCE: Duration = Duration::from_secs(2);
+use crate::os::{allocator, limits};
+use crate::report::output;
+use crate::spec::{Choice, DisabledExit, Guest, MEMORY_DEFAULT, PvUnhalt, RunSpec, VCPUS_DEFAULT};
 
 /// Arguments of `vmm run`.
 #[derive(Debug, ClapArgs)]
@@ -77,25 +68,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',')]
     disable_exits: Vec<DisabledExit>,
 
-    /// Host CPUs for the vCPU threads, as in 0,2-3
-    #[arg(long, value_name = "LIST")]
-    cpus: Option<CpuList>,
-
-    /// End the run after this many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    timeout: Option<Duration>,
-
-    /// Where the serial port goes: stdio, null or a file
-    #[arg(long, value_name = "stdio|null|FILE", default_value = "stdio")]
-    serial: String,
-
-    /// Write the report as JSON to a file, or to standard output for -
-    #[arg(long, value_name = "FILE|-")]
-    json: Option<PathBuf>,
-
     /// Swallow the K-th kick, to see a hang reported
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     drop_kick: Option<u64>,
+
+    #[command(flatten)]
+    here: Here,
 }
 
 /// A number of vCPUs; KVM's limit is looked at once KVM is open.
@@ -104,19 +82,6 @@ fn vcpus(text: &str) -> Result<u32, String> {
         Ok(0) => Err("at least 1; `vmm doctor` tells the most".to_owned()),
         Ok(vcpus) => Ok(vcpus),
         Err(_) => Err("not a number of vCPUs; `vmm doctor` tells the most".to_owned()),
-    }
-}
-
-/// Seconds with a fraction, above 0 and up to a year.
-fn seconds(text: &str) -> Result<Duration, String> {
-    const YEAR: f64 = 366.0 * 86400.0;
-    let seconds: f64 = text
-        .parse()
-        .map_err(|_| "not a number of seconds".to_owned())?;
-    if seconds > 0.0 && seconds <= YEAR {
-        Ok(Duration::from_secs_f64(seconds))
-    } else {
-        Err("must be above 0 and at most a year".to_owned())
     }
 }
 
@@ -138,9 +103,6 @@ impl RunArgs {
         if guest == Guest::Bundled {
             check_payload_args(&cmdline, &topology)?;
         }
-        if let Some(cpus) = &self.cpus {
-            check_cpus(cpus)?;
-        }
         Ok(RunSpec {
             guest,
             cmdline,
@@ -157,14 +119,7 @@ impl RunArgs {
             hint_realtime: self.hint_realtime,
             halt_poll_ns: self.halt_poll_ns,
             disable_exits: self.disable_exits,
-            cpus: self.cpus,
-            timeout: self.timeout,
-            serial: match self.serial.as_str() {
-                "stdio" => SerialTarget::Stdio,
-                "null" => SerialTarget::Null,
-                path => SerialTarget::File(path.into()),
-            },
-            json_on_stdout: self.json.as_deref() == Some("-".as_ref()),
+            host: self.here.host_side()?,
             drop_kick: self.drop_kick,
         })
     }
@@ -196,23 +151,16 @@ fn check_payload_args(cmdline: &str, topology: &Topology) -> Result<(), Failure>
     Ok(())
 }
 
-/// Refuses CPUs that would be left out in silence.
-fn check_cpus(cpus: &CpuList) -> Result<(), Failure> {
-    match affinity::first_unusable(cpus) {
-        None => Ok(()),
-        Some(cpu) => Err(Failure::usage(anyhow::anyhow!(
-            "--cpus: {cpu} is no host CPU that this process may use"
-        ))),
-    }
-}
-
-fn failure(error: machine::Error) -> Failure {
+/// What a machine that cannot be built deserves.
+pub(super) fn failure(error: machine::Error) -> Failure {
     let exit = match &error {
         machine::Error::Switches(error) if !error.is_host_limit() => Exit::Usage,
         machine::Error::Guest(guest::Error::Memory(_)) => Exit::Host,
         machine::Error::Guest(_)
         | machine::Error::Topology(_)
         | machine::Error::TooManyVcpus { .. }
+        | machine::Error::MemorySize(_)
+        | machine::Error::MemoryRanges
         | machine::Error::SerialFile(..) => Exit::Usage,
         _ => Exit::Host,
     };
@@ -227,14 +175,10 @@ fn failure(error: machine::Error) -> Failure {
 /// # Errors
 /// [`Failure`] with exit code 2 or 3.
 pub fn run(args: RunArgs) -> Result<Exit, Failure> {
-    let json = args
-        .json
-        .as_deref()
-        .map(Target::prepare)
-        .transpose()
-        .map_err(Failure::usage)?;
+    let json = args.here.report_target()?;
+    let here = args.here.clone();
     let spec = args.spec()?;
-    let signals = events::signals().map_err(Failure::host)?;
+    let mut session = here.session(json, expected_duration(&spec))?;
     let kvm = host::open_kvm().map_err(Failure::host)?;
     limits::raise_open_files();
     allocator::use_one_arena();
@@ -245,55 +189,15 @@ pub fn run(args: RunArgs) -> Result<Exit, Failure> {
               vCPU would keep its pCPU\n",
         );
     }
-    let mut progress = Progress::start(expected_duration(&spec));
-    let finished =
-        events::run(&mut machine, signals, spec.timeout, &mut progress).map_err(Failure::host)?;
-    progress.finish();
-    let report = summary::report(&machine, &spec, &Identity::detect(), finished);
-    let exit = report.outcome.into();
-    let on_stdout = !spec.json_on_stdout;
-    let interrupted = report.ended_by == EndedBy::Interrupt;
-    let serial = Arc::clone(&machine.board);
-    let tell = move || {
-        // First, because the file does not depend on who reads the table.
-        let written = json.map_or(Ok(()), |json| json.write(&report));
-        serial.ports.serial.send_rest();
-        let table = table::render(&report);
-        if on_stdout {
-            output::print(table.as_bytes())?;
-        } else {
-            output::print_aside(table.as_bytes());
-        }
-        written
-    };
-    let told = if interrupted {
-        output::within(READER_PATIENCE, tell)
-    } else {
-        // A reader that stalls may keep this waiting, and then a signal is the way out.
-        signal::end_by_signals();
-        tell()
-    };
-    told.map_err(Failure::host)?;
-    // The process ends here, and the kernel takes a machine back faster than unmapping and closing
-    // it piece by piece, with KVM told of every piece, would.
-    std::mem::forget(machine);
-    Ok(exit)
-}
-
-impl From<Outcome> for Exit {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Completed => Self::Done,
-            Outcome::Violated | Outcome::Hung | Outcome::Timeout => Self::CheckFailed,
-            Outcome::Crashed => Self::GuestCrashed,
-        }
-    }
+    machine.start().map_err(failure)?;
+    let finished = session.run(&machine, None)?;
+    machine.stop();
+    session.report(machine, finished)
 }
 
 fn expected_duration(spec: &RunSpec) -> Option<Duration> {
-    let payload = (spec.guest == Guest::Bundled)
+    (spec.guest == Guest::Bundled)
         .then(|| PayloadArgs::parse(&spec.cmdline, |_| true).ok())
         .flatten()
-        .map(|args| Duration::from_millis(u64::from(args.settle_ms) + u64::from(args.duration_ms)));
-    payload.or(spec.timeout)
+        .map(|args| Duration::from_millis(u64::from(args.settle_ms) + u64::from(args.duration_ms)))
 }

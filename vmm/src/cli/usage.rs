@@ -35,7 +35,8 @@ fn one_line(text: &str) -> String {
         .filter(|part| !part.is_empty() && !part.contains("' as a value, use '-- "));
     for part in message {
         if !line.is_empty() {
-            line.push_str(if part.starts_with('[') { " " } else { "; " });
+            let goes_on = part.starts_with('[') || line.ends_with(':');
+            line.push_str(if goes_on { " " } else { "; " });
         }
         line.push_str(part.trim_start_matches("error: "));
     }
@@ -65,6 +66,10 @@ mod tests {
         assert_eq!(
             mistake("vmm run --vcpu 4"),
             "unexpected argument '--vcpu' found; tip: a similar argument exists: '--vcpus'"
+        );
+        assert_eq!(
+            mistake("vmm pause"),
+            "the following required arguments were not provided: --api <SOCKET>"
         );
         assert_eq!(
             mistake("vmm run --fast"),
