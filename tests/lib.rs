@@ -8,3 +8,5 @@
 pub mod command;
 pub mod elf;
 pub mod guest;
+pub mod process;
+pub mod proxy;

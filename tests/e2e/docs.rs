@@ -280,6 +280,9 @@ fn the_abi_page_has_every_structure_as_it_is() {
         locks_gpa,
         lock_count,
         exception,
+        tsc_skew_cycles,
+        fill_gpa,
+        fill_bytes,
     });
     assert_layout(&abi, "### `Results`", results);
     let cpu = fields!(CpuResults {
@@ -298,6 +301,12 @@ fn the_abi_page_has_every_structure_as_it_is() {
         wait,
         wait_max,
         settled,
+        io_turns,
+        io_duplicated,
+        io_lost,
+        tsc_backwards,
+        kvmclock_backwards,
+        clock_stops,
     });
     assert_layout(&abi, "### `CpuResults`", cpu);
     let slow = fields!(SlowPathStats {
@@ -317,6 +326,8 @@ fn the_abi_page_has_every_structure_as_it_is() {
         has_last_ticket,
         uses_left,
         acquisitions,
+        last_tsc,
+        last_kvmclock_ns,
     });
     assert_layout(&abi, "### `LockObject`", lock);
     assert_eq!(size_of::<Results>(), 4096);
@@ -339,6 +350,7 @@ fn the_abi_page_has_every_constant_as_it_is() {
         ("PORT_HALT", abi::PORT_HALT),
         ("PORT_SPIN_EXIT", abi::PORT_SPIN_EXIT),
         ("PORT_CONTROL", abi::PORT_CONTROL),
+        ("PORT_SEQUENCE", abi::PORT_SEQUENCE),
     ] {
         has(format!("| `{name}` | `{port:#x}` |"));
     }
