@@ -3,7 +3,7 @@
 CARGO ?= cargo
 VMM   := target/release/vmm
 
-.PHONY: help build run test check bench doc clean
+.PHONY: help build run test check bench soak doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,12 @@ check: ## formatting, lints and documentation, without warnings
 bench: build ## measure against the floors and peers; writes target/bench.json
 	$(CARGO) build --release -p vmm-tests --bins
 	target/release/bench --json target/bench.json
+
+soak: build ## 10,000 snapshots, 1,000 migrations and the control that has to lose kicks; target/soak-*.json
+	$(VMM) soak --mode snapshot --cycles 10000 --json target/soak-snapshot.json
+	$(VMM) soak --mode migrate --cycles 1000 --json target/soak-migrate.json
+	$(VMM) soak --mode snapshot --cycles 200 --no-repair --json target/soak-no-repair.json; test $$? = 1
+	grep -Eq '"lost_kicks": *[1-9]' target/soak-no-repair.json
 
 doc: ## API documentation into target/doc, and the book into docs/book where mdbook is installed
 	$(CARGO) doc --no-deps --workspace

@@ -3,14 +3,22 @@
 //! Every measurement runs in turns with its floor or peer, so that whatever else the host does
 //! disturbs both, and the ratio of runs made side by side is what the targets are about.
 
+mod certificates;
 mod fast_path;
+mod folder;
 mod guest;
 mod kick;
 mod many;
 mod memory;
+mod migrate;
+mod pause;
 mod process;
+mod random;
+mod restore;
 mod row;
+mod running;
 mod sample;
+mod snapshot;
 mod start;
 mod table;
 mod throughput;
@@ -22,12 +30,13 @@ use std::process::ExitCode;
 use serde_json::json;
 use vmm::host::Identity;
 
+use folder::Folder;
 use guest::Guests;
 use row::Row;
 
 const SCHEMA: &str = "vmm.bench/1";
 const USAGE: &str = "usage: bench [--only NAME] [--quick] [--json FILE]
-NAME: start, memory, many, kick, throughput, fast-path
+NAME: start, memory, many, kick, throughput, fast-path, snapshot, restore, migrate, pause
 VMM=PATH names the binary to measure; by default the vmm beside this one";
 
 /// What every measurement needs.
@@ -39,6 +48,8 @@ pub(crate) struct Bench {
     pub(crate) folder: PathBuf,
     /// Guests of a few instructions.
     pub(crate) guests: Guests,
+    /// For files of the size of a guest's memory.
+    pub(crate) disk: Folder,
     /// Fewer and shorter runs.
     pub(crate) quick: bool,
 }
@@ -61,13 +72,17 @@ impl Bench {
 
 type Measure = fn(&Bench, &mut dyn FnMut(Row)) -> io::Result<()>;
 
-const MEASUREMENTS: [(&str, Measure); 6] = [
+const MEASUREMENTS: [(&str, Measure); 10] = [
     ("start", start::measure),
     ("memory", memory::measure),
     ("many", many::measure),
     ("kick", kick::measure),
     ("throughput", throughput::measure),
     ("fast-path", fast_path::measure),
+    ("snapshot", snapshot::measure),
+    ("restore", restore::measure),
+    ("migrate", migrate::measure),
+    ("pause", pause::measure),
 ];
 
 #[derive(Debug, Default)]
@@ -118,8 +133,9 @@ fn run(options: &Options) -> io::Result<()> {
     }
     let bench = Bench {
         vmm,
-        folder,
         guests: Guests::write()?,
+        disk: Folder::for_memory(folder.parent().unwrap_or(&folder))?,
+        folder,
         quick: options.quick,
     };
     let host = Identity::detect();

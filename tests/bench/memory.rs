@@ -1,6 +1,5 @@
 //! How much memory a machine takes beside its guest's.
 
-use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -80,14 +79,8 @@ fn anonymous_kib(bench: &Bench) -> io::Result<f64> {
     let (mut child, mut output) = process::spawn(&command)?;
     // The watchdog ends a machine whose only vCPU has halted for good, but not at once.
     output.read_exact(&mut [0])?;
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
+    let kib = process::status_kib(&child, "RssAnon");
     child.kill()?;
     child.wait()?;
-    let status = status?;
-    let kib = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"))
-        .and_then(|rest| rest.trim().strip_suffix("kB"))
-        .ok_or_else(|| io::Error::other("no RssAnon"))?;
-    kib.trim().parse().map_err(io::Error::other)
+    kib
 }

@@ -13,12 +13,13 @@ const LONGEST: Duration = Duration::from_secs(120);
 
 /// Ends a process that hangs; dropped once the process has ended.
 #[derive(Debug)]
-struct Limit {
+pub(crate) struct Limit {
     _ended: Sender<()>,
 }
 
 impl Limit {
-    fn on(child: &Child) -> Self {
+    /// `child` is killed unless this is dropped in time.
+    pub(crate) fn on(child: &Child) -> Self {
         let (ended, limit) = mpsc::channel();
         let process = libc::pid_t::try_from(child.id());
         std::thread::spawn(move || {
@@ -41,23 +42,44 @@ pub(crate) struct Took {
     pub(crate) exit: f64,
 }
 
-/// Starts `command` with its standard output in a pipe.
-pub(crate) fn spawn(command: &[String]) -> io::Result<(Child, ChildStdout)> {
+/// Starts `command` with these outputs.
+pub(crate) fn start(command: &[String], stdout: Stdio, stderr: Stdio) -> io::Result<Child> {
     let (program, arguments) = command
         .split_first()
         .ok_or_else(|| io::Error::other("no command"))?;
-    let mut child = Command::new(program)
+    Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
         .spawn()
-        .map_err(|error| io::Error::other(format!("{program}: {error}")))?;
+        .map_err(|error| io::Error::other(format!("{program}: {error}")))
+}
+
+/// Starts `command` with its standard output in a pipe.
+pub(crate) fn spawn(command: &[String]) -> io::Result<(Child, ChildStdout)> {
+    let mut child = start(command, Stdio::piped(), Stdio::null())?;
     let output = child
         .stdout
         .take()
         .ok_or_else(|| io::Error::other("no pipe"))?;
     Ok((child, output))
+}
+
+/// A number in KiB from the process's status file, as proc(5) names it.
+pub(crate) fn status_kib(child: &Child, name: &str) -> io::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse().ok())
+        .ok_or_else(|| io::Error::other(format!("no {name}")))
+}
+
+/// Makes what the process has in memory now its peak (`VmHWM`); that number, in KiB.
+pub(crate) fn reset_peak(child: &Child) -> io::Result<f64> {
+    std::fs::write(format!("/proc/{}/clear_refs", child.id()), "5")?;
+    status_kib(child, "VmRSS")
 }
 
 /// The command as a person would write it, without the folder of the program.
@@ -90,6 +112,22 @@ pub(crate) fn time(command: &[String]) -> io::Result<Took> {
         )));
     }
     Ok(Took { first_byte, exit })
+}
+
+/// How long `command` takes to the first byte on its standard output, in ms from before its exec.
+/// Then it is killed.
+pub(crate) fn first_byte(command: &[String]) -> io::Result<f64> {
+    let start = Instant::now();
+    let (mut child, mut output) = spawn(command)?;
+    let limit = Limit::on(&child);
+    let got_one = output.read_exact(&mut [0]);
+    let ms = start.elapsed().as_secs_f64() * 1e3;
+    drop(limit);
+    child.kill()?;
+    child.wait()?;
+    got_one
+        .map(|()| ms)
+        .map_err(|error| io::Error::other(format!("{} printed nothing: {error}", shown(command))))
 }
 
 /// Runs `command` to its end and returns what it printed.

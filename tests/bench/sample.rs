@@ -17,9 +17,14 @@ impl Sample {
         self.0.is_empty()
     }
 
+    /// A sample of one number.
+    pub(crate) fn of(value: f64) -> Self {
+        Self(vec![value])
+    }
+
     /// The value that half of the runs do not exceed.
     pub(crate) fn median(&self) -> f64 {
-        self.quartile(2)
+        self.percentile(50)
     }
 
     /// The runs divided by those of `other` that were made beside them. What disturbs the host
@@ -28,25 +33,25 @@ impl Sample {
         Self(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
     }
 
-    /// The value that so many quarters of the runs do not exceed; between two runs, the line
+    /// The value that so many percent of the runs do not exceed; between two runs, the line
     /// between them.
-    fn quartile(&self, quarters: usize) -> f64 {
+    pub(crate) fn percentile(&self, percent: usize) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
         let Some(last) = sorted.len().checked_sub(1) else {
             return f64::NAN;
         };
-        let at = last * quarters;
-        let (low, high) = (sorted[at / 4], sorted[at.div_ceil(4)]);
-        low + (high - low) * ((at % 4) as f64 / 4.0)
+        let at = last * percent;
+        let (low, high) = (sorted[at / 100], sorted[at.div_ceil(100)]);
+        low + (high - low) * ((at % 100) as f64 / 100.0)
     }
 
     /// Median, quartiles and the runs themselves.
     pub(crate) fn json(&self) -> Value {
         json!({
             "median": self.median(),
-            "p25": self.quartile(1),
-            "p75": self.quartile(3),
+            "p25": self.percentile(25),
+            "p75": self.percentile(75),
             "runs": self.0,
         })
     }
@@ -60,7 +65,7 @@ mod tests {
     fn the_median_of_an_even_number_of_runs_lies_between_the_middle_two() {
         let sample = Sample(vec![4.0, 1.0, 3.0, 2.0]);
         assert_eq!(sample.median(), 2.5);
-        assert_eq!(sample.quartile(1), 1.75);
+        assert_eq!(sample.percentile(25), 1.75);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use vmm::cpu::pv_leaves::{KickTaker, LocalApics, Offer, PvFeatures, Vmcall};
 use vmm::cpu::topology::Topology;
 use vmm::machine::guest::LoadedGuest;
 use vmm::machine::results::PayloadView;
-use vmm::memory::{self, MemorySize};
+use vmm::memory::{self, MemorySize, WriteLog};
 use vmm::pv::{HaltIn, KickBy};
 use vmm::report::payload::Tally;
 use vmm::report::percentile::WaitNs;
@@ -48,7 +48,7 @@ impl Machine {
         let guest = LoadedGuest::read(&Guest::Bundled, MEMORY)?;
         let vm = kvm.create_vm()?;
         let memory = memory::map(MEMORY)?;
-        memory::register(&vm, &memory)?;
+        memory::register(&vm, &memory, WriteLog::Off)?;
         let topology = Topology::flat(VCPUS)?;
         let ids: Vec<u32> = topology.apic_ids().collect();
         let start_info = guest.load(&memory, MEMORY, cmdline, &ids)?;
