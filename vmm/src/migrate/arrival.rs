@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::PAGE_BYTES;
-use super::delivery::{in_words, surprise};
+use super::delivery::surprise;
 use super::ends::{Destination, Refusal};
 use super::error::{Error, ReceiveError};
 use super::incoming::{Incoming, time_to_read};
@@ -12,6 +12,7 @@ use super::options::MAX_ROUNDS_ACCEPTED;
 use super::phase::Phase;
 use super::progress::Teller;
 use super::wire::{self, Wire};
+use crate::error_chain::in_one_line;
 
 /// A machine that is arriving.
 pub(super) struct Arrival<'a> {
@@ -122,7 +123,7 @@ impl Arrival<'_> {
         }
         let message = match &why {
             Error::Refuses(refusal) => Message::Refused(refusal.clone()),
-            why => Message::Failed(in_words(why)),
+            why => Message::Failed(in_one_line(why)),
         };
         self.wire.send_last(&message);
         ReceiveError::HoldsNothing {

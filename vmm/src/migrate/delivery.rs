@@ -10,6 +10,7 @@ use super::session::{Session, SourceEvent, SourceSide, SourceStep};
 use super::tls;
 use super::transport::Dial;
 use super::wire::{Wire, WireError};
+use crate::error_chain::in_one_line;
 
 /// The first and the longest pause between two connections that bring a COMMIT.
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(500)];
@@ -48,21 +49,6 @@ pub(super) fn surprise(message: Message, wanted: &'static str) -> Error {
     }
 }
 
-/// An error with its causes, on one line.
-pub(super) fn in_words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}
-
 /// Before the commit: tells the target that we go on here, or learns why it has hung up.
 pub(super) fn part(wire: &mut Wire, why: Error) -> Error {
     match why {
@@ -71,7 +57,7 @@ pub(super) fn part(wire: &mut Wire, why: Error) -> Error {
         Error::Refused(_) | Error::Peer(_) => why,
         why => {
             // Whether it hears this or the end of the connection is the same to it.
-            drop(wire.send(&Message::Abort(in_words(&why))));
+            drop(wire.send(&Message::Abort(in_one_line(&why))));
             why
         }
     }

@@ -179,7 +179,7 @@ fn any_message() -> impl Strategy<Value = Message> {
 }
 
 fn cause(error: &ReceiveError) -> String {
-    super::delivery::in_words(error)
+    crate::error_chain::in_one_line(error)
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn another_version_is_named_on_both_sides() {
         "{error}"
     );
     let (result, doing) = source_hears(framed(&Message::Welcome { version: 9 }));
-    let error = super::delivery::in_words(&result.unwrap_err());
+    let error = crate::error_chain::in_one_line(&result.unwrap_err());
     assert!(error.contains("version 9"), "{error}");
     assert_eq!(doing, Doing::Runs);
 }

@@ -125,7 +125,7 @@ fn a_refusal_reaches_the_source_with_every_difference() {
 fn a_state_that_does_not_load_is_said_to_the_source() {
     let moved = move_it(Trouble::Load, Verify::Sent);
     let error = moved.source.unwrap_err();
-    let text = super::delivery::in_words(&error);
+    let text = crate::error_chain::in_one_line(&error);
     assert!(text.contains("MSR 0x1d9"), "{text}");
     assert!(error.runs_here());
 }
@@ -147,7 +147,7 @@ fn a_cancelled_migration_leaves_the_machine_here() {
             ..
         })
     ));
-    let text = super::delivery::in_words(&moved.target.unwrap_err());
+    let text = crate::error_chain::in_one_line(&moved.target.unwrap_err());
     assert!(text.contains("cancelled"), "{text}");
     assert_eq!(shared.lock().target, Doing::Nothing);
 }

@@ -13,7 +13,8 @@ use rcgen::{
 use super::error::{ReceiveError, SendError};
 use super::fake::{Doing, FakeDestination, FakeOrigin, Shared, contents};
 use super::options::{Options, ReceiveOptions, Security, TlsFiles};
-use super::{Endpoint, Receiver, Report, delivery, ends::Origin, source};
+use super::{Endpoint, Receiver, Report, ends::Origin, source};
+use crate::error_chain::in_one_line;
 
 /// A certificate authority with its own folder of files.
 struct Authority {
@@ -135,10 +136,7 @@ fn refused(at_source: Security, at_target: Security) -> (String, String) {
         matches!(target, ReceiveError::Stranger { .. }),
         "{target:?}"
     );
-    (
-        delivery::in_words(&source.unwrap_err()),
-        delivery::in_words(&target),
-    )
+    (in_one_line(&source.unwrap_err()), in_one_line(&target))
 }
 
 #[test]
@@ -226,7 +224,7 @@ fn a_source_without_a_certificate_is_refused() {
             .complete_io(&mut socket)
             .is_ok_and(|(read, written)| read + written > 0)
         {}
-        let error = delivery::in_words(&receives.join().unwrap().unwrap_err());
+        let error = in_one_line(&receives.join().unwrap().unwrap_err());
         assert!(error.contains("no certificates"), "{error}");
     });
     assert_eq!(shared.lock().target, Doing::Nothing);

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::delivery::{in_words, surprise};
+use super::delivery::surprise;
 use super::error::Error;
 use super::message::{Message, Purpose, VERSION};
 use super::pace::Pace;
 use super::session::{Session, TargetEvent, TargetSide, TargetStep};
 use super::transport::{Accept, Channel};
 use super::wire::{Wire, WireError};
+use crate::error_chain::in_one_line;
 
 /// A visitor who has said what he wants.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub(super) fn greet(accept: &mut dyn Accept, channel: Box<dyn Channel>, limit: D
         Ok((Purpose::Commit, session)) => Visit::Commit(wire, session),
         Err(Error::Wire(WireError::Closed)) if wire.is_silent() => Visit::Silent,
         Err(why) => {
-            wire.send_last(&Message::Failed(in_words(&why)));
+            wire.send_last(&Message::Failed(in_one_line(&why)));
             Visit::Stranger(why)
         }
     }
