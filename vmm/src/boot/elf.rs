@@ -5,9 +5,11 @@
 
 use std::ops::Range;
 
+use memchr::memmem;
+
 use super::elf_error::{Error, Part};
-use super::elf_notes::{Notes, read_notes};
-use super::layout;
+use super::elf_notes::{Notes, Owner, read_notes};
+use super::segment::Segment;
 
 /// What every ELF file starts with.
 pub const ELF_MAGIC: &[u8] = b"\x7fELF";
@@ -31,8 +33,12 @@ const PT_NOTE: u32 = 4;
 /// An image that was checked: every range lies in the file, and no two segments overlap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// 32-bit physical entry point; some segment holds it.
-    pub entry: u32,
+    /// Whose it is.
+    pub system: System,
+    /// Where it is entered; some segment holds that address.
+    pub entry: EntryPoint,
+    /// Where a Linux can be entered by its 64-bit boot protocol.
+    pub linux64: Option<u64>,
     /// In ascending order of guest-physical address.
     pub segments: Vec<Segment>,
     /// Guest-physical address of the page of stubs, if the image has one.
@@ -41,34 +47,32 @@ pub struct Image {
     pub results: Option<u64>,
 }
 
-/// A part of the file that becomes a part of guest memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Segment {
-    /// Guest-physical load address (`p_paddr`).
-    pub gpa: u64,
-    /// What of the file goes there. May be empty.
-    pub file: Range<usize>,
-    /// Bytes of memory it takes, at least the file's; what is more is zero. Never 0.
-    pub mem_bytes: u64,
+/// Where an image is entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryPoint {
+    /// By PVH, at this physical address.
+    Pvh(u32),
+    /// By Linux's 64-bit boot protocol, at this physical address.
+    Linux64(u64),
 }
 
-impl Segment {
-    /// Guest-physical address of the first byte behind it.
-    pub fn end(&self) -> u64 {
-        self.gpa + self.mem_bytes
-    }
-
-    fn holds(&self, gpa: u64, bytes: u64) -> bool {
-        let end = gpa.checked_add(bytes);
-        gpa >= self.gpa && end.is_some_and(|end| end <= self.end())
-    }
+/// Whose an image is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum System {
+    /// Linux: it has notes of its own, or says so in its banner.
+    Linux,
+    /// Another one, such as the payload.
+    Other,
 }
+
+/// How Linux's banner starts (`init/version.c`).
+const LINUX_BANNER: &[u8] = b"Linux version ";
 
 impl Image {
     /// Checks `bytes`, a whole ELF file.
     ///
     /// # Errors
-    /// [`Error`], for anything but a complete x86-64 executable with a PVH entry point.
+    /// [`Error`], for anything but a complete x86-64 executable with a PVH entry point or a Linux.
     pub fn check(bytes: &[u8]) -> Result<Self, Error> {
         let file = File(bytes);
         let headers = file.program_headers()?;
@@ -101,10 +105,25 @@ impl Image {
         }
         let holds = |gpa, bytes| segments.iter().any(|segment| segment.holds(gpa, bytes));
 
-        let entry = notes.pvh_entry.ok_or(Error::NoPvhNote)?;
-        let entry = match u32::try_from(entry) {
-            Ok(entry) if holds(entry.into(), 1) => entry,
-            _ => return Err(Error::EntryOutside { entry }),
+        let system = match notes.owner {
+            Owner::Linux => System::Linux,
+            Owner::Ours => System::Other,
+            Owner::Unknown if file.has_banner(&segments) => System::Linux,
+            Owner::Unknown => System::Other,
+        };
+        let entry = match (notes.pvh_entry, system) {
+            (Some(entry), _) => match u32::try_from(entry) {
+                Ok(entry) if holds(entry.into(), 1) => EntryPoint::Pvh(entry),
+                _ => return Err(Error::EntryOutside { entry }),
+            },
+            (None, System::Linux) => {
+                let entry = file.entry();
+                if !holds(entry, 1) {
+                    return Err(Error::LinuxEntryOutside { entry });
+                }
+                EntryPoint::Linux64(entry)
+            }
+            (None, System::Other) => return Err(Error::NoPvhNote),
         };
         for (what, gpa, bytes) in notes.areas() {
             if !gpa.is_multiple_of(AREA_ALIGN) {
@@ -114,41 +133,15 @@ impl Image {
                 return Err(Error::AreaOutside { what, gpa, bytes });
             }
         }
+        let linux64 = Some(file.entry()).filter(|&at| system == System::Linux && holds(at, 1));
         Ok(Self {
+            system,
             entry,
+            linux64,
             segments,
             stub_page: notes.stub_page,
             results: notes.results,
         })
-    }
-
-    /// Checks that the image fits a guest with RAM from 0 to `memory_bytes`, and leaves alone what
-    /// we write there at boot.
-    ///
-    /// # Errors
-    /// [`Error::OutsideMemory`] or [`Error::OnBootData`].
-    pub fn check_fits(&self, memory_bytes: u64) -> Result<(), Error> {
-        for segment in &self.segments {
-            let (gpa, end) = (segment.gpa, segment.end());
-            if end > memory_bytes {
-                return Err(Error::OutsideMemory {
-                    gpa,
-                    end,
-                    memory_bytes,
-                });
-            }
-            for (area, what) in layout::BOOT_DATA {
-                if gpa < area.end && area.start < end {
-                    return Err(Error::OnBootData {
-                        gpa,
-                        end,
-                        what,
-                        area,
-                    });
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -158,6 +151,7 @@ const AREA_ALIGN: u64 = 4096;
 struct ProgramHeader {
     kind: u32,
     offset: u64,
+    linear: u64,
     gpa: u64,
     file_bytes: u64,
     mem_bytes: u64,
@@ -185,6 +179,7 @@ impl File<'_> {
             .map(|header| ProgramHeader {
                 kind: u32_at(header, 0),
                 offset: u64_at(header, 8),
+                linear: u64_at(header, 16),
                 gpa: u64_at(header, 24),
                 file_bytes: u64_at(header, 32),
                 mem_bytes: u64_at(header, 40),
@@ -236,6 +231,18 @@ impl File<'_> {
         self.range(Part::SectionHeaders, offset, length).map(drop)
     }
 
+    /// `e_entry`. The file header has been checked.
+    fn entry(&self) -> u64 {
+        u64_at(self.0, 24)
+    }
+
+    fn has_banner(&self, segments: &[Segment]) -> bool {
+        let finder = memmem::Finder::new(LINUX_BANNER);
+        segments
+            .iter()
+            .any(|segment| finder.find(&self.0[segment.file.clone()]).is_some())
+    }
+
     fn segment(&self, header: &ProgramHeader) -> Result<Segment, Error> {
         let &ProgramHeader {
             gpa,
@@ -255,6 +262,7 @@ impl File<'_> {
         }
         Ok(Segment {
             gpa,
+            linear: header.linear,
             file: self.range(Part::Segment { gpa }, header.offset, file_bytes)?,
             mem_bytes,
         })

@@ -1,7 +1,6 @@
 //! What can be wrong with a guest image.
 
 use std::fmt;
-use std::ops::Range;
 
 /// Why an image is refused. The caller puts the file's name in front.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,7 +9,7 @@ pub enum Error {
     #[error("not an ELF file; give a 64-bit PVH kernel, such as an uncompressed vmlinux")]
     NotElf,
     /// ELFCLASS32.
-    #[error("a 32-bit ELF; the guest has to be a 64-bit one")]
+    #[error("a 32-bit ELF without a multiboot header; the guest has to be a 64-bit one")]
     ThirtyTwoBit,
     /// Neither 32 nor 64 bits.
     #[error("ELF class {class} is neither 32-bit nor 64-bit; the file is damaged")]
@@ -145,27 +144,13 @@ pub enum Error {
         /// Its size.
         bytes: u64,
     },
-    /// A segment does not fit guest memory.
-    #[error("segment {gpa:#x}..{end:#x} is outside guest memory (0..{memory_bytes:#x}); give the guest at least {} MiB with --memory", end.div_ceil(1 << 20))]
-    OutsideMemory {
-        /// Load address.
-        gpa: u64,
-        /// Its end.
-        end: u64,
-        /// Bytes of guest memory.
-        memory_bytes: u64,
-    },
-    /// A segment lies where we write at boot.
-    #[error("segment {gpa:#x}..{end:#x} overlaps {what} at {:#x}..{:#x}; link the guest at 1 MiB or higher", area.start, area.end)]
-    OnBootData {
-        /// Load address.
-        gpa: u64,
-        /// Its end.
-        end: u64,
-        /// What is there.
-        what: &'static str,
-        /// Where that is.
-        area: Range<u64>,
+    /// The entry point of a Linux without PVH is not in what is loaded.
+    #[error(
+        "no PVH entry point, and the ELF entry point {entry:#x} is in no segment; give a bzImage, or set CONFIG_PVH=y"
+    )]
+    LinuxEntryOutside {
+        /// `e_entry`.
+        entry: u64,
     },
 }
 

@@ -7,23 +7,44 @@ use super::elf_error::Error;
 /// Xen's `XEN_ELFNOTE_PHYS32_ENTRY`.
 const XEN_PHYS32_ENTRY: u32 = 18;
 const XEN_NAME: &[u8] = b"Xen\0";
+/// Owner of the notes that Linux has about itself (`include/linux/elfnote-lto.h`, `build-salt.h`).
+const LINUX_NAME: &[u8] = b"Linux\0";
 /// `n_namesz`, `n_descsz`, `n_type`.
 const HEADER_BYTES: usize = 12;
 
 /// What the notes of an image say. Of two notes of a kind the first counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Notes {
+    pub(super) owner: Owner,
     pub(super) pvh_entry: Option<u64>,
     pub(super) stub_page: Option<u64>,
     pub(super) results: Option<u64>,
 }
 
+/// Whose an image is, as far as its notes tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Owner {
+    #[default]
+    Unknown,
+    /// It names a stub page or results: a guest of this project.
+    Ours,
+    /// It has notes of Linux.
+    Linux,
+}
+
 impl Notes {
     /// Adds what `later` has and this has not.
     pub(super) fn merge(&mut self, later: Self) {
+        if self.owner == Owner::Unknown {
+            self.owner = later.owner;
+        }
         self.pvh_entry = self.pvh_entry.or(later.pvh_entry);
         self.stub_page = self.stub_page.or(later.stub_page);
         self.results = self.results.or(later.results);
+    }
+
+    fn have_addresses(&self) -> bool {
+        self.pvh_entry.or(self.stub_page).or(self.results).is_some()
     }
 
     /// Name, address and size of each area that is named.
@@ -45,10 +66,16 @@ impl Notes {
 /// finds a note of ours wins.
 pub(super) fn read_notes(segment: &[u8], align: u64) -> Result<Notes, Error> {
     let first = walk(segment, 4);
-    if align != 8 || first.as_ref().is_ok_and(|notes| *notes != Notes::default()) {
+    if align != 8 || first.as_ref().is_ok_and(Notes::have_addresses) {
         return first;
     }
-    walk(segment, 8).or(first)
+    match (first, walk(segment, 8)) {
+        (Ok(mut notes), Ok(second)) => {
+            notes.merge(second);
+            Ok(notes)
+        }
+        (first, second) => second.or(first),
+    }
 }
 
 fn walk(segment: &[u8], align: usize) -> Result<Notes, Error> {
@@ -102,9 +129,14 @@ impl Note<'_> {
         match (self.name, self.kind) {
             (XEN_NAME, XEN_PHYS32_ENTRY) => notes.pvh_entry = Some(self.address()?),
             (name, NOTE_STUB_PAGE) if name == NOTE_NAME => {
+                notes.owner = Owner::Ours;
                 notes.stub_page = Some(self.address()?);
             }
-            (name, NOTE_RESULTS) if name == NOTE_NAME => notes.results = Some(self.address()?),
+            (name, NOTE_RESULTS) if name == NOTE_NAME => {
+                notes.owner = Owner::Ours;
+                notes.results = Some(self.address()?);
+            }
+            (LINUX_NAME, _) => notes.owner = Owner::Linux,
             _ => {}
         }
         Ok(notes)

@@ -8,19 +8,19 @@
 use kvm_bindings::{kvm_dtable, kvm_regs, kvm_segment, kvm_sregs};
 
 /// CR0.PE: protected mode.
-const CR0_PROTECTED: u64 = 1 << 0;
+pub(super) const CR0_PROTECTED: u64 = 1 << 0;
 /// CR0.ET: reads as 1 on every processor since the 486.
-const CR0_EXTENSION_TYPE: u64 = 1 << 4;
+pub(super) const CR0_EXTENSION_TYPE: u64 = 1 << 4;
 /// CR0.NW and CR0.CD, which INIT leaves as they are and a reset sets.
 const CR0_RESET_CACHE: u64 = 1 << 30 | 1 << 29;
 /// RFLAGS bit 1 is always 1.
-const RFLAGS_RESERVED: u64 = 1 << 1;
+pub(super) const RFLAGS_RESERVED: u64 = 1 << 1;
 
 /// Segment types (SDM vol. 3A, "Code- and Data-Segment Descriptor Types" and "System Descriptor
 /// Types"). All are "accessed" or "busy", as loading them makes them.
-const CODE_EXECUTE_READ: u8 = 0xb;
-const DATA_READ_WRITE: u8 = 0x3;
-const BUSY_TSS_32: u8 = 0xb;
+pub(super) const CODE_EXECUTE_READ: u8 = 0xb;
+pub(super) const DATA_READ_WRITE: u8 = 0x3;
+pub(super) const BUSY_TSS_32: u8 = 0xb;
 const LDT: u8 = 0x2;
 
 /// General registers of the boot processor at a PVH entry point.
@@ -96,7 +96,7 @@ pub fn set_sipi_sregs(sregs: &mut kvm_sregs, vector: u8) {
     sregs.idt = table;
 }
 
-fn set_data_segments(sregs: &mut kvm_sregs, data: kvm_segment) {
+pub(super) fn set_data_segments(sregs: &mut kvm_sregs, data: kvm_segment) {
     sregs.ds = data;
     sregs.es = data;
     sregs.fs = data;
@@ -105,7 +105,7 @@ fn set_data_segments(sregs: &mut kvm_sregs, data: kvm_segment) {
 }
 
 /// A 32-bit segment from 0 to 4 GiB.
-fn flat(selector: u16, kind: u8) -> kvm_segment {
+pub(super) fn flat(selector: u16, kind: u8) -> kvm_segment {
     kvm_segment {
         selector,
         limit: u32::MAX,

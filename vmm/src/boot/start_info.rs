@@ -2,59 +2,25 @@
 //!
 //! Format: Xen's `xen/include/public/arch-x86/hvm/start_info.h`, version 1.
 
-use std::ops::Range;
-
 use linux_loader::configurator::pvh::PvhBootConfigurator;
 use linux_loader::configurator::{BootConfigurator, BootParams};
-use linux_loader::loader::elf::start_info::{hvm_memmap_table_entry, hvm_start_info};
-use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use linux_loader::loader::elf::start_info::{
+    hvm_memmap_table_entry, hvm_modlist_entry, hvm_start_info,
+};
+use vm_memory::{GuestAddress, GuestMemoryMmap};
 
-use super::layout;
+use super::memory_map::MemoryRange;
+use super::module::PlacedModule;
+use super::{command_line, layout, module};
 
 /// `XEN_HVM_START_MAGIC_VALUE`: "xEn3" with bit 7 of the E set.
 const MAGIC: u32 = 0x336e_c578;
 /// The version that has a memory map.
 const VERSION: u32 = 1;
 
-/// What a range of guest memory is, numbered as in the E820 map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum MemoryKind {
-    /// `XEN_HVM_MEMMAP_TYPE_RAM`
-    Ram = 1,
-    /// `XEN_HVM_MEMMAP_TYPE_RESERVED`
-    Reserved = 2,
-}
-
-/// An entry of the memory map.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemoryRange {
-    /// Guest-physical addresses.
-    pub gpa: Range<u64>,
-    /// What is there.
-    pub kind: MemoryKind,
-}
-
 /// Why the start info cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The command line is too long.
-    #[error(
-        "the guest's command line has {length} bytes; {} are the most, shorten it",
-        layout::COMMAND_LINE_BYTES - 1
-    )]
-    CommandLineTooLong {
-        /// Its length.
-        length: usize,
-    },
-    /// The command line ends early.
-    #[error(
-        "the guest's command line has a NUL at byte {at}, where the guest would end it; remove it"
-    )]
-    CommandLineNul {
-        /// Where.
-        at: usize,
-    },
     /// The memory map is too long.
     #[error(
         "the memory map has {entries} entries, more than fit {} bytes",
@@ -64,12 +30,12 @@ pub enum Error {
         /// How many it has.
         entries: usize,
     },
-    /// The command line does not reach guest memory.
-    #[error(
-        "guest memory does not reach the command line at {:#x}",
-        layout::COMMAND_LINE
-    )]
-    CommandLine(#[source] vm_memory::GuestMemoryError),
+    /// The command line cannot be written.
+    #[error(transparent)]
+    CommandLine(#[from] command_line::Error),
+    /// The modules' command lines cannot be written.
+    #[error(transparent)]
+    Modules(#[from] module::Error),
     /// The start info or the memory map does not reach guest memory.
     #[error(
         "guest memory does not reach the start info at {:#x}",
@@ -78,32 +44,9 @@ pub enum Error {
     StartInfo(#[source] linux_loader::configurator::Error),
 }
 
-/// The memory map of a guest with these ranges of RAM, the first of which starts at 0 and covers
-/// the first MiB: of that MiB the BIOS area is left out and the ACPI tables are reserved.
-pub fn memory_map(ram: &[Range<u64>]) -> Vec<MemoryRange> {
-    let mut map = vec![MemoryRange {
-        gpa: layout::ACPI..layout::HIGH_RAM,
-        kind: MemoryKind::Reserved,
-    }];
-    for range in ram {
-        let low = range.start..range.end.min(layout::LOW_RAM_END);
-        let high = range.start.max(layout::HIGH_RAM)..range.end;
-        map.extend(
-            [low, high]
-                .into_iter()
-                .filter(|gpa| !gpa.is_empty())
-                .map(|gpa| MemoryRange {
-                    gpa,
-                    kind: MemoryKind::Ram,
-                }),
-        );
-    }
-    map.sort_by_key(|range| range.gpa.start);
-    map
-}
-
-/// Writes start info, memory map and command line to their places in [`layout`], and returns the
-/// guest-physical address of the start info. Nothing is written where the command line is refused.
+/// Writes start info, memory map, command line and module list to their places in [`layout`], and
+/// returns the guest-physical address of the start info. Nothing is written where the command line
+/// is refused.
 ///
 /// # Errors
 /// [`Error`].
@@ -111,15 +54,9 @@ pub fn write(
     memory: &GuestMemoryMmap,
     memory_ranges: &[MemoryRange],
     command_line: &str,
+    modules: &[PlacedModule],
     rsdp: u64,
 ) -> Result<u64, Error> {
-    let length = command_line.len();
-    if length as u64 >= layout::COMMAND_LINE_BYTES {
-        return Err(Error::CommandLineTooLong { length });
-    }
-    if let Some(at) = command_line.bytes().position(|byte| byte == 0) {
-        return Err(Error::CommandLineNul { at });
-    }
     let map: Vec<hvm_memmap_table_entry> = memory_ranges.iter().map(map_entry).collect();
     let too_long = Error::MemoryMapTooLong { entries: map.len() };
     let map_bytes = size_of_val(map.as_slice()) as u64;
@@ -127,17 +64,28 @@ pub fn write(
         Ok(entries) if map_bytes <= layout::MEMORY_MAP_BYTES => entries,
         _ => return Err(too_long),
     };
+    command_line::write(memory, command_line, command_line::ROOM)?;
 
-    let mut text = Vec::with_capacity(length + 1);
-    text.extend_from_slice(command_line.as_bytes());
-    text.push(0);
-    memory
-        .write_slice(&text, GuestAddress(layout::COMMAND_LINE))
-        .map_err(Error::CommandLine)?;
-
+    let strings = module::write_strings(memory, modules)?;
+    let list: Vec<hvm_modlist_entry> = modules
+        .iter()
+        .zip(strings)
+        .map(|(module, cmdline_paddr)| hvm_modlist_entry {
+            paddr: module.gpa,
+            size: module.bytes,
+            cmdline_paddr,
+            reserved: 0,
+        })
+        .collect();
     let start_info = hvm_start_info {
         magic: MAGIC,
         version: VERSION,
+        nr_modules: module::count(modules)?,
+        modlist_paddr: if list.is_empty() {
+            0
+        } else {
+            layout::PVH_MODULES
+        },
         cmdline_paddr: layout::COMMAND_LINE,
         rsdp_paddr: rsdp,
         memmap_paddr: layout::MEMORY_MAP,
@@ -146,6 +94,9 @@ pub fn write(
     };
     let mut params = BootParams::new(&start_info, GuestAddress(layout::START_INFO));
     params.set_sections(&map, GuestAddress(layout::MEMORY_MAP));
+    if !list.is_empty() {
+        params.set_modules(&list, GuestAddress(layout::PVH_MODULES));
+    }
     PvhBootConfigurator::write_bootparams(&params, memory).map_err(Error::StartInfo)?;
     Ok(layout::START_INFO)
 }

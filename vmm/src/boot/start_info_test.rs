@@ -1,4 +1,7 @@
+use super::super::Platform;
+use super::super::memory_map::{MemoryKind, memory_map};
 use super::*;
+use vm_memory::Bytes;
 
 const RSDP: u64 = layout::ACPI;
 
@@ -17,8 +20,8 @@ fn u32_at(memory: &GuestMemoryMmap, gpa: u64) -> u32 {
 #[test]
 fn the_guest_finds_all_of_it_by_the_published_offsets() {
     let memory = memory();
-    let map = memory_map(&[0..2 << 20, 1 << 32..5 << 30]);
-    let gpa = write(&memory, &map, "locks=2 seed=1", RSDP).unwrap();
+    let map = memory_map(&[0..2 << 20, 1 << 32..5 << 30], Platform::Bare);
+    let gpa = write(&memory, &map, "locks=2 seed=1", &[], RSDP).unwrap();
 
     assert_eq!(gpa, layout::START_INFO);
     assert_eq!(u32_at(&memory, gpa), 0x336e_c578);
@@ -50,40 +53,13 @@ fn the_guest_finds_all_of_it_by_the_published_offsets() {
 }
 
 #[test]
-fn a_command_line_is_taken_up_to_its_room() {
-    let memory = memory();
-    let most = usize::try_from(layout::COMMAND_LINE_BYTES).unwrap() - 1;
-    assert!(write(&memory, &[], &"a".repeat(most), RSDP).is_ok());
-    let refused = write(&memory, &[], &"a".repeat(most + 1), RSDP).unwrap_err();
-    assert!(
-        refused
-            .to_string()
-            .contains("has 4096 bytes; 4095 are the most")
-    );
-    let refused = write(&memory, &[], "a\0b", RSDP).unwrap_err();
-    assert!(refused.to_string().contains("a NUL at byte 1"));
-}
-
-#[test]
-fn an_earlier_longer_command_line_leaves_nothing_behind_its_end() {
-    let memory = memory();
-    write(&memory, &[], "a long one", RSDP).unwrap();
-    write(&memory, &[], "short", RSDP).unwrap();
-    let mut text = [0; 6];
-    memory
-        .read_slice(&mut text, GuestAddress(layout::COMMAND_LINE))
-        .unwrap();
-    assert_eq!(&text, b"short\0");
-}
-
-#[test]
 fn a_memory_map_beyond_its_room_is_refused() {
     let range = MemoryRange {
         gpa: 0..1,
         kind: MemoryKind::Ram,
     };
-    assert!(write(&memory(), &vec![range.clone(); 170], "", RSDP).is_ok());
-    let refused = write(&memory(), &vec![range; 171], "", RSDP).unwrap_err();
+    assert!(write(&memory(), &vec![range.clone(); 170], "", &[], RSDP).is_ok());
+    let refused = write(&memory(), &vec![range; 171], "", &[], RSDP).unwrap_err();
     assert!(refused.to_string().contains("171 entries"));
 }
 
@@ -91,7 +67,7 @@ fn a_memory_map_beyond_its_room_is_refused() {
 fn memory_that_ends_too_early_is_an_error() {
     let small = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), 0x6000)]).unwrap();
     assert!(matches!(
-        write(&small, &[], "", RSDP),
+        write(&small, &[], "", &[], RSDP),
         Err(Error::CommandLine(_))
     ));
 }
