@@ -1,17 +1,19 @@
-//! Port I/O: the serial port, the i8042's reset and the counting device. Everything else reads as all ones and takes
-//! writes in silence, as an empty ISA bus does.
+//! Port I/O, and memory that is not RAM: the serial port, the counting device and, where the machine
+//! has them, the devices of a PC. Everything else reads as all ones and takes writes in silence, as
+//! an empty ISA bus does.
 
+use super::Asked;
 use super::counter::Counter;
+use super::i8042;
+use super::pc::{self, PcDevices, PcState};
 use super::serial::{SerialPort, Wait};
+use super::serial_state::SerialState;
 
-const COM1: u16 = 0x3f8;
+/// First port of the first serial port.
+pub const COM1: u16 = 0x3f8;
 const COM1_LAST: u16 = COM1 + 7;
-const I8042_COMMAND: u16 = 0x64;
-const I8042_RESET: u8 = 0xfe;
-
-/// The guest pulsed the reset line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reset;
+/// Its interrupt line.
+pub const COM1_IRQ: u8 = 4;
 
 /// All ports but those of the stub page.
 #[derive(Debug)]
@@ -21,29 +23,81 @@ pub struct Ports {
     /// The counting device. Not behind [`Self::write`] and [`Self::read`]: who asks matters to it, and
     /// only a guest with a stub page has it.
     pub counter: Counter,
+    /// What a PC has besides, unless the machine is bare.
+    pub pc: Option<PcDevices>,
 }
 
 impl Ports {
     /// OUT. String output repeats on one port. `wait` is asked while a reader of the serial port
     /// keeps the thread waiting.
-    pub fn write(&self, port: u16, data: &[u8], wait: impl Fn() -> Wait) -> Option<Reset> {
-        match (port, data) {
-            (COM1..=COM1_LAST, _) => {
+    pub fn write(&self, port: u16, data: &[u8], wait: impl Fn() -> Wait) -> Option<Asked> {
+        let asked = match (port, data, &self.pc) {
+            (COM1..=COM1_LAST, _, _) => {
                 self.serial.write(offset(port), data, wait);
                 None
             }
-            (I8042_COMMAND, [I8042_RESET]) => Some(Reset),
+            (_, _, Some(pc)) => pc.write(port, data),
+            (i8042::COMMAND, [i8042::RESET], None) => Some(Asked::Reset),
             _ => None,
+        };
+        match asked {
+            Some(Asked::Reset) if self.serial.saw_kernel_panic() => Some(Asked::GuestPanic),
+            asked => asked,
         }
     }
 
     /// IN.
     pub fn read(&self, port: u16, data: &mut [u8]) {
-        match (port, data) {
-            (COM1..=COM1_LAST, [byte]) => *byte = self.serial.read(offset(port)),
-            (I8042_COMMAND, [byte]) => *byte = 0, // the i8042's buffers are empty
-            (_, data) => data.fill(0xff),
+        match (port, data, &self.pc) {
+            (COM1..=COM1_LAST, data, _) => data.fill_with(|| self.serial.read(offset(port))),
+            (_, data, Some(pc)) => pc.read(port, data),
+            (i8042::COMMAND, [byte], None) => *byte = 0, // the i8042's buffers are empty
+            (_, data, None) => data.fill(0xff),
         }
+    }
+
+    /// A read of memory that is not RAM.
+    pub fn mmio_read(&self, address: u64, data: &mut [u8]) {
+        match &self.pc {
+            Some(pc) => pc.mmio_read(address, data),
+            None => data.fill(0xff),
+        }
+    }
+
+    /// A write to memory that is not RAM.
+    pub fn mmio_write(&self, address: u64, data: &[u8]) {
+        if let Some(pc) = &self.pc {
+            pc.mmio_write(address, data);
+        }
+    }
+
+    /// The serial port's state, and the PC's beside it; none on a bare machine. No vCPU runs.
+    pub fn save(&self) -> (SerialState, Option<PcState>) {
+        let (serial, console) = self.serial.save_both();
+        let pc = self.pc.as_ref().map(|pc| PcState {
+            devices: pc.save(),
+            console,
+        });
+        (serial, pc)
+    }
+
+    /// The PC's part of [`Self::save`].
+    pub fn save_pc(&self) -> Option<PcState> {
+        self.save().1
+    }
+
+    /// Goes on from `state`, after the serial port's own. No vCPU runs yet.
+    ///
+    /// # Errors
+    /// [`pc::RestoreError`]; nothing has changed then.
+    pub fn restore_pc(&self, state: &PcState) -> Result<(), pc::RestoreError> {
+        let pc = self.pc.as_ref().ok_or(pc::RestoreError::OtherDevices)?;
+        if !state.console.is_valid() {
+            return Err(pc::RestoreError::Impossible("console"));
+        }
+        pc.restore(&state.devices)?;
+        self.serial.restore_console(&state.console);
+        Ok(())
     }
 }
 
@@ -52,45 +106,5 @@ fn offset(port: u16) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::device::serial::Output;
-
-    fn ports() -> Ports {
-        Ports {
-            serial: SerialPort::new(Output::Buffer(Vec::new())).unwrap(),
-            counter: Counter::new(1),
-        }
-    }
-
-    fn no_wait() -> Wait {
-        Wait::Over
-    }
-
-    #[test]
-    fn the_serial_port_sends_bytes_and_strings() {
-        let ports = ports();
-        assert!(ports.write(COM1, b"a", no_wait).is_none());
-        assert!(ports.write(COM1, b"bc", no_wait).is_none());
-        assert_eq!(ports.serial.captured(), b"abc");
-    }
-
-    #[test]
-    fn the_reset_pulse_ends_the_machine() {
-        assert_eq!(ports().write(0x64, &[0xfe], no_wait), Some(Reset));
-        assert!(ports().write(0x64, &[0xd1], no_wait).is_none());
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_access_is_answered(
-            port: u16,
-            mut data in proptest::collection::vec(proptest::num::u8::ANY, 0..=8),
-        ) {
-            let ports = ports();
-            ports.read(port, &mut data);
-            let ended = ports.write(port, &data, no_wait).is_some();
-            proptest::prop_assert_eq!(ended, port == 0x64 && data == [0xfe]);
-        }
-    }
-}
+#[path = "ports_test.rs"]
+mod tests;

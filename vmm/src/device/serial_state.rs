@@ -5,6 +5,9 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use vm_superio::serial::SerialState as Registers;
 
+use super::panic_line::PanicLine;
+use super::serial_input::InputState;
+
 /// Room of the receiver's FIFO in the device model.
 const RECEIVED_BYTES_MAX: usize = 64;
 /// What no reader took before the vCPU had to go stops growing here. A pause adds one OUT per vCPU.
@@ -29,10 +32,35 @@ pub struct SerialState {
     pub modem_status: u8,
     /// SCR.
     pub scratch: u8,
-    /// What the guest has not read yet. Comes only from its own output, in loopback mode.
+    /// What the guest has not read yet.
     pub received: Vec<u8>,
     /// What the guest has sent and no reader has taken yet.
     pub unsent: Vec<u8>,
+}
+
+/// What is between a serial port and its user, beside [`SerialState`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsoleState {
+    pub(super) input: InputState,
+    pub(super) panic_line: PanicLine,
+}
+
+impl ConsoleState {
+    /// Whether a console can be in this state.
+    pub fn is_valid(&self) -> bool {
+        self.input.is_valid()
+    }
+}
+
+/// Whether a guest's driver may be waiting for an interrupt of a port in this state: for room to
+/// send, or for bytes to read.
+pub(super) fn waits_for_interrupt(registers: &Registers) -> bool {
+    /// IER: received data available.
+    const RECEIVED: u8 = 1 << 0;
+    /// IIR: nothing pending.
+    const NOTHING: u8 = 1 << 0;
+    let reads = registers.interrupt_enable & RECEIVED != 0 && !registers.in_buffer.is_empty();
+    reads || registers.interrupt_identification & NOTHING == 0
 }
 
 /// Why a state cannot be taken over.

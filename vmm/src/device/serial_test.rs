@@ -81,7 +81,7 @@ fn what_nobody_takes_stops_growing() {
     for _ in 0..2 * UNSENT_BYTES_MAX / FLOOD {
         port.write(0, &flood(), || Wait::Over);
     }
-    let unsent = port.lock().serial.writer().0.len();
+    let unsent = port.lock().serial.writer().bytes.len();
     assert!(unsent <= UNSENT_BYTES_MAX, "{unsent}");
 }
 

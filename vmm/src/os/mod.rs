@@ -9,6 +9,8 @@ pub mod readable;
 pub mod signal;
 pub mod socket_file;
 pub mod sparse;
+pub mod terminal;
+pub mod terminal_size;
 pub mod time;
 pub mod unix_socket;
 pub mod writable;
