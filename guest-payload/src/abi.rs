@@ -5,6 +5,8 @@
 //! reads guest memory that a hostile guest may have filled with anything: it checks every address
 //! and count before use.
 
+pub mod xen;
+
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -161,7 +163,8 @@ pub struct Results {
     pub lock_kind: AtomicU32,
     /// Width of one ticket in bits: 8 or 16; 0 for locks without tickets.
     pub ticket_bits: AtomicU32,
-    /// 1 where the PV slow path is patched in, 0 where the lock runs natively.
+    /// 0 where the lock runs natively; where the PV slow path is patched in 1 for KVM's kick, 2 for
+    /// Xen's.
     pub pv_active: AtomicU32,
     /// Number of CPUs that have left the workload.
     pub done_count: AtomicU32,
@@ -190,6 +193,34 @@ pub struct Results {
     pub fill_gpa: AtomicU64,
     /// Bytes of it.
     pub fill_bytes: AtomicU64,
+    /// Events that the ring of each CPU holds, at most [`TRACE_EVENTS_MAX`]. Written by the host
+    /// before the start; 0 where nothing is to be traced, and where memory does not suffice.
+    pub trace_events: AtomicU32,
+    /// Aligns what follows.
+    pub trace_reserved: u32,
+    /// Guest-physical address of `cpu_count` times `trace_events` [`TraceEvent`]s; 0 for none.
+    pub trace_gpa: AtomicU64,
+}
+
+/// The most that [`Results::trace_events`] may say.
+pub const TRACE_EVENTS_MAX: u32 = 1 << 13;
+
+/// One step in a slow path. A CPU's ring of them starts again at its first entry when it is full.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct TraceEvent {
+    /// The TSC.
+    pub tsc: AtomicU64,
+    /// Address of the [`LockObject`].
+    pub lock: AtomicU64,
+    /// The ticket waited for or, at a release, the one that comes next.
+    pub ticket: AtomicU32,
+    /// A [`Step`](crate::trace::Step).
+    pub step: AtomicU32,
+    /// APIC ID of the CPU that is kicked, for [`Step::Unlock`](crate::trace::Step::Unlock).
+    pub target: AtomicU32,
+    /// Aligns the size.
+    pub reserved: u32,
 }
 
 /// A processor exception that the payload did not expect.
@@ -233,8 +264,8 @@ pub struct SlowPathStats {
     pub histo_blocked: [AtomicU64; HISTO_BLOCKED_BUCKETS],
     /// Not 0: the next update clears the set first (reset by cmpxchg, as in the seeds).
     pub zero_stats: AtomicU32,
-    /// Aligns the size.
-    pub reserved: u32,
+    /// Xen's poll came back and its event was not pending.
+    pub taken_slow_spurious: AtomicU32,
 }
 
 /// One CPU's numbers. Only this CPU writes them, so plain loads and stores are enough.
@@ -249,8 +280,8 @@ pub struct CpuResults {
     pub waiting_lock: AtomicU64,
     /// The ticket waited for.
     pub waiting_ticket: AtomicU32,
-    /// Aligns what follows.
-    pub reserved: u32,
+    /// The event channel that kicks it under Xen, 0 for none.
+    pub kick_port: AtomicU32,
     /// Locks taken since the workload started.
     pub acquisitions: AtomicU64,
     /// Halts in a slow path (or at the start line).
@@ -286,6 +317,8 @@ pub struct CpuResults {
     pub kvmclock_backwards: AtomicU64,
     /// Times the host said that it had stopped this guest (`PVCLOCK_GUEST_STOPPED`).
     pub clock_stops: AtomicU64,
+    /// Steps ever noted in this CPU's ring of [`TraceEvent`]s.
+    pub traced: AtomicU64,
 }
 
 /// Bytes at the start of a [`LockObject`] that belong to the lock itself.

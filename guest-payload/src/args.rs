@@ -75,6 +75,19 @@ pub enum Clocks {
     Off,
 }
 
+/// Whose interface the PV locks use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// Xen's where the host shows it, else KVM's.
+    Auto,
+    /// None: PV locks run natively.
+    Native,
+    /// KVM's, where CPUID offers PV_UNHALT.
+    Kvm,
+    /// Xen's; the guest gives up where the host does not show it.
+    Xen,
+}
+
 /// The parsed command line. Defaults are in [`Args::DEFAULT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Args<'a> {
@@ -122,6 +135,10 @@ pub struct Args<'a> {
     pub dirty: u32,
     /// `apic=auto|xapic|x2apic`.
     pub apic: Apic,
+    /// `pv=auto|native|kvm|xen`.
+    pub pv: Interface,
+    /// `xen_nopvspin`: as [`Self::nopvspin`], where the locks would use Xen's interface.
+    pub xen_nopvspin: bool,
     /// `nopvspin`: leave the unlock site unpatched and never halt.
     pub nopvspin: bool,
     /// `cases=A,B,…` for [`Mode::Conformance`].
@@ -139,7 +156,8 @@ pub struct BadArg<'a> {
 
 /// What an unknown key is answered with.
 pub const KEYS: &str = "one of lock, tickets, ring, threshold, locks, hold, think, seconds, settle, seed, \
-                        mortal, linger, window, timing, clocks, io, fill, dirty, apic, mode, cases, nopvspin";
+                        mortal, linger, window, timing, clocks, io, fill, dirty, apic, mode, cases, pv, nopvspin, \
+                        xen_nopvspin";
 
 const MAX_ITERATIONS: u32 = 1 << 31;
 
@@ -169,6 +187,8 @@ impl<'a> Args<'a> {
         fill_bytes: 0,
         dirty: 0,
         apic: Apic::Auto,
+        pv: Interface::Auto,
+        xen_nopvspin: false,
         nopvspin: false,
         cases: "",
     };
@@ -333,7 +353,17 @@ impl<'a> Args<'a> {
                 }
                 self.cases = value;
             }
+            "pv" => {
+                self.pv = match value {
+                    "auto" => Interface::Auto,
+                    "native" => Interface::Native,
+                    "kvm" => Interface::Kvm,
+                    "xen" => Interface::Xen,
+                    _ => return Err(bad("pv=auto|native|kvm|xen")),
+                }
+            }
             "nopvspin" if value.is_empty() => self.nopvspin = true,
+            "xen_nopvspin" if value.is_empty() => self.xen_nopvspin = true,
             _ => return Ok(false),
         }
         Ok(true)

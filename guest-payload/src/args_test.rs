@@ -13,7 +13,8 @@ fn an_empty_line_gives_the_defaults() {
 fn every_key_is_read() {
     let args = parse(
         "lock=byte tickets=large ring=3 threshold=20000ns locks=7 hold=1 think=2 seconds=1.5 settle=0.5 \
-         seed=9 mortal=0 linger=5 window=6 timing=off clocks=on io=7 fill=64K dirty=8 apic=xapic mode=latency cases=cpl3,known-id nopvspin",
+         seed=9 mortal=0 linger=5 window=6 timing=off clocks=on io=7 fill=64K dirty=8 apic=xapic mode=latency cases=cpl3,known-id nopvspin pv=xen \
+         xen_nopvspin",
     );
     assert_eq!(
         args,
@@ -38,6 +39,8 @@ fn every_key_is_read() {
             fill_bytes: 64 << 10,
             dirty: 8,
             apic: Apic::XApic,
+            pv: Interface::Xen,
+            xen_nopvspin: true,
             nopvspin: true,
             cases: "cpl3,known-id",
         })
@@ -48,6 +51,7 @@ fn every_key_is_read() {
 fn bad_values_name_the_word_and_what_is_right() {
     for word in [
         "lock=fifo",
+        "pv=hyperv",
         "ring=1",
         "tickets=8",
         "threshold=0",

@@ -6,7 +6,6 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use guest_payload::pv::Platform;
 use guest_payload::stats;
 
 use crate::arch::instr::{pause, rdtsc};
@@ -38,7 +37,6 @@ fn kick_until_deadline(setup: &Setup) {
         return;
     };
     let own = &smp::cpus()[0];
-    let apic_id = target.apic_id.load(Relaxed);
     let deadline = RESULTS.deadline_tsc.load(Relaxed);
     let mut round = 0;
     loop {
@@ -55,7 +53,7 @@ fn kick_until_deadline(setup: &Setup) {
         KICKED_AT.store(rdtsc(), Relaxed);
         // Release: pairs with the Acquire in `halt_until_told`.
         KICKED.store(if last { LAST_ROUND } else { round }, Release);
-        setup.machine.kick(apic_id);
+        setup.kick(target);
         stats::add(&own.kicks_sent, 1);
         if last {
             return;
@@ -70,7 +68,7 @@ fn halt_until_told(setup: &Setup) {
         READY.store(round + 1, Release);
         let mut woke;
         loop {
-            setup.machine.halt();
+            setup.halt(own);
             woke = rdtsc();
             stats::add(&own.halts, 1);
             if KICKED.load(Acquire) > round {

@@ -16,6 +16,7 @@ pub mod pv;
 pub mod sequence;
 pub mod stats;
 pub mod sync;
+pub mod trace;
 
 /// The bootable payload: a 64-bit PVH ELF.
 #[cfg(feature = "image")]

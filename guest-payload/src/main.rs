@@ -13,13 +13,15 @@ mod mortal;
 mod platform;
 mod setup;
 mod shared;
+mod trace_memory;
 mod witness;
 mod workload;
 
 use guest_payload::args::{Clocks, Mode};
+use guest_payload::pv::Backend;
 
 use arch::serial::print;
-use arch::{clock, idt, pvh, smp};
+use arch::{clock, idt, pvh, smp, xen};
 use shared::{crash, read_stubs};
 
 unsafe extern "C" {
@@ -43,12 +45,7 @@ extern "C" fn bsp_main(start_info: u32) -> ! {
     };
     match setup::prepare(info, &mut memory) {
         Ok(()) => {}
-        Err(what) => {
-            print("guest-payload: ");
-            print(what);
-            print("\n");
-            crash()
-        }
+        Err(what) => give_up(what),
     }
     start_cpu(0);
     if setup::get().args.mode == Mode::Conformance {
@@ -59,9 +56,22 @@ extern "C" fn bsp_main(start_info: u32) -> ! {
     workload::enter(0)
 }
 
+/// Ends the machine with a line that says why.
+fn give_up(what: &str) -> ! {
+    print("guest-payload: ");
+    print(what);
+    print("\n");
+    crash()
+}
+
 /// Tables, local APIC and clock of this CPU.
 fn start_cpu(index: u32) {
     smp::initialize(index);
+    if setup::get().backend == Backend::Xen
+        && let Err(what) = xen::bind(&smp::cpus()[index as usize])
+    {
+        give_up(what)
+    }
     if setup::get().args.clocks == Clocks::On && clock::has_kvmclock() {
         clock::start_kvmclock(smp::kvmclock(index));
     }

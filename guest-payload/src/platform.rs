@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use guest_payload::abi::{KVM_HC_KICK_CPU, STUB_HALT_OFFSET, STUB_HYPERCALL_OFFSET};
 use guest_payload::pv::Platform;
 
-use crate::arch::{clock, instr, ring3};
+use crate::arch::{clock, instr, ring3, xen};
 use crate::shared::{HALT_STUB_IS_PORT, HYPERCALL_STUB_IS_PORT, STUBS};
 
 /// This machine, seen from one ring.
@@ -77,5 +77,25 @@ impl Platform for Machine {
 
     fn now_ns(&self) -> u64 {
         clock::now_ns()
+    }
+
+    fn clear_event(&self, port: u32) {
+        xen::clear_event(port);
+    }
+
+    fn is_event_pending(&self, port: u32) -> bool {
+        xen::is_event_pending(port)
+    }
+
+    fn poll_event(&self, port: u32) {
+        xen::poll_event(port);
+    }
+
+    fn send_event(&self, port: u32) {
+        xen::send_event(port);
+    }
+
+    fn now_tsc(&self) -> u64 {
+        instr::rdtsc()
     }
 }

@@ -2,20 +2,22 @@
 
 use core::sync::atomic::Ordering::{Relaxed, Release};
 
-use guest_payload::abi::{FEATURE_PV_UNHALT, HINT_REALTIME, LOCK_BYTES, LockObject, POISON_BYTE};
-use guest_payload::args::{Apic, Args, Mode, Ring, Threshold};
+use guest_payload::abi::{
+    CpuResults, FEATURE_PV_UNHALT, HINT_REALTIME, LOCK_BYTES, LockObject, POISON_BYTE,
+};
+use guest_payload::args::{Apic, Args, Interface, Mode, Ring, Threshold};
 use guest_payload::key::Unlock;
 use guest_payload::lock::{LockKind, TicketBits};
-use guest_payload::pv::Backend;
+use guest_payload::pv::{Backend, Platform};
 
 use crate::arch::instr::{delay, rdtsc};
 use crate::arch::pvh::StartInfo;
 use crate::arch::smp::{Memory, XAPIC_ID_MAX};
-use crate::arch::{apic, clock, patch, smp};
+use crate::arch::{apic, clock, patch, smp, xen};
 use crate::boot_cell::BootCell;
 use crate::platform::Machine;
 use crate::shared::RESULTS;
-use crate::{fill, mortal, witness};
+use crate::{fill, mortal, trace_memory, witness};
 
 /// What was asked for and found, fixed before any other CPU starts.
 #[derive(Debug)]
@@ -24,6 +26,28 @@ pub(crate) struct Setup {
     pub(crate) bits: TicketBits,
     pub(crate) machine: Machine,
     pub(crate) backend: Backend,
+}
+
+impl Setup {
+    /// Ends the halt of `other`, or has its next one return at once.
+    pub(crate) fn kick(&self, other: &CpuResults) {
+        match self.backend {
+            Backend::Native | Backend::Kvm => self.machine.kick(other.apic_id.load(Relaxed)),
+            Backend::Xen => self.machine.send_event(other.kick_port.load(Relaxed)),
+        }
+    }
+
+    /// Halts this CPU, whose numbers `own` are, until it is kicked.
+    pub(crate) fn halt(&self, own: &CpuResults) {
+        match self.backend {
+            Backend::Native | Backend::Kvm => self.machine.halt(),
+            Backend::Xen => {
+                let port = own.kick_port.load(Relaxed);
+                self.machine.poll_event(port);
+                self.machine.clear_event(port);
+            }
+        }
+    }
 }
 
 static SETUP: BootCell<Setup> = BootCell::new(Setup {
@@ -51,11 +75,29 @@ fn cpl0_is_emulated() -> bool {
 }
 
 /// PV locks run on the PV backend where the host offers it and nothing speaks against it, as in
-/// Linux' `kvm_spinlock_init`.
-fn backend(args: &Args<'_>) -> Backend {
+/// Linux' `kvm_spinlock_init` and `xen_init_spinlocks`.
+///
+/// # Errors
+/// Xen's was asked for and is not there.
+fn backend(args: &Args<'_>) -> Result<Backend, &'static str> {
+    let offered = match args.pv {
+        Interface::Native => Backend::Native,
+        Interface::Auto if xen::is_there() => Backend::Xen,
+        Interface::Auto | Interface::Kvm => kvm_backend(),
+        Interface::Xen if xen::is_there() => Backend::Xen,
+        Interface::Xen => return Err("pv=xen needs a host that shows Xen's interface"),
+    };
+    let refused = args.nopvspin || args.xen_nopvspin && offered == Backend::Xen;
+    Ok(if args.lock.is_pv() && !refused {
+        offered
+    } else {
+        Backend::Native
+    })
+}
+
+fn kvm_backend() -> Backend {
     let (features, hints) = clock::kvm_features();
-    let offered = features & FEATURE_PV_UNHALT != 0 && hints & HINT_REALTIME == 0;
-    if args.lock.is_pv() && offered && !args.nopvspin {
+    if features & FEATURE_PV_UNHALT != 0 && hints & HINT_REALTIME == 0 {
         Backend::Kvm
     } else {
         Backend::Native
@@ -93,7 +135,7 @@ pub(crate) fn prepare(info: &'static StartInfo, memory: &mut Memory) -> Result<(
         Ring::Auto if cpl0_is_emulated() => Machine::User,
         Ring::Auto => Machine::Kernel,
     };
-    let backend = backend(&args);
+    let backend = backend(&args)?;
     if let Some(khz) = clock::calibrate() {
         RESULTS.tsc_khz.store(khz, Relaxed);
     } else if matches!(args.threshold, Threshold::Nanoseconds(_)) {
@@ -109,6 +151,7 @@ pub(crate) fn prepare(info: &'static StartInfo, memory: &mut Memory) -> Result<(
     if args.io != 0 && !witness::host_counts() {
         return Err("io=N needs a host that counts, as vmm does");
     }
+    trace_memory::reserve(cpus, memory);
     RESULTS.locks_gpa.store(locks, Relaxed);
     RESULTS.lock_count.store(u64::from(count), Release);
     RESULTS.ring.store(
@@ -123,9 +166,7 @@ pub(crate) fn prepare(info: &'static StartInfo, memory: &mut Memory) -> Result<(
     RESULTS
         .ticket_bits
         .store(if args.lock.is_fifo() { bits.bits() } else { 0 }, Relaxed);
-    RESULTS
-        .pv_active
-        .store(u32::from(backend != Backend::Native), Relaxed);
+    RESULTS.pv_active.store(backend.number(), Relaxed);
     if backend != Backend::Native {
         patch::enable_pv_sites(if args.linger == 0 {
             Unlock::Pv
@@ -134,7 +175,10 @@ pub(crate) fn prepare(info: &'static StartInfo, memory: &mut Memory) -> Result<(
         });
     }
     if matches!(machine, Machine::User) {
-        allow_user_hypercalls();
+        allow_user_hypercalls(backend);
+    }
+    if backend == Backend::Xen {
+        xen::prepare()?;
     }
     // SAFETY: no other CPU runs yet, and nobody has a reference from `get`.
     unsafe {
@@ -149,9 +193,9 @@ pub(crate) fn prepare(info: &'static StartInfo, memory: &mut Memory) -> Result<(
     Ok(())
 }
 
-fn allow_user_hypercalls() {
+fn allow_user_hypercalls(backend: Backend) {
     use guest_payload::abi::{Control, PORT_CONTROL};
-    if crate::shared::HYPERCALL_STUB_IS_PORT.load(Relaxed) {
+    if backend == Backend::Xen || crate::shared::HYPERCALL_STUB_IS_PORT.load(Relaxed) {
         crate::arch::instr::outb(u16::from(PORT_CONTROL), Control::AllowUserHypercalls as u8);
     }
 }

@@ -60,6 +60,9 @@ pub(crate) static RESULTS: Results = Results {
     tsc_skew_cycles: AtomicU64::new(0),
     fill_gpa: AtomicU64::new(0),
     fill_bytes: AtomicU64::new(0),
+    trace_events: AtomicU32::new(0),
+    trace_reserved: 0,
+    trace_gpa: AtomicU64::new(0),
 };
 
 /// The next AP's index; the assembly takes from it.

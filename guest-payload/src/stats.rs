@@ -78,6 +78,13 @@ pub fn count_slow(stats: &SlowPathStats, counter: &AtomicU64) {
     add(counter, 1);
 }
 
+/// Counts a poll that came back without its event.
+pub fn count_spurious(stats: &SlowPathStats) {
+    reset_if_asked(stats);
+    let counter = &stats.taken_slow_spurious;
+    counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
+}
+
 /// Counts one stay in the slow path of `ns` nanoseconds.
 pub fn record_blocked(stats: &SlowPathStats, ns: u64) {
     reset_if_asked(stats);
@@ -112,7 +119,7 @@ fn reset_if_asked(stats: &SlowPathStats) {
             time_blocked_ns,
             histo_blocked,
             zero_stats: _,
-            reserved: _,
+            taken_slow_spurious,
         } = stats;
         for counter in [
             taken_slow,
@@ -123,6 +130,7 @@ fn reset_if_asked(stats: &SlowPathStats) {
         ] {
             counter.store(0, Relaxed);
         }
+        taken_slow_spurious.store(0, Relaxed);
         for counter in histo_blocked {
             counter.store(0, Relaxed);
         }
@@ -137,7 +145,7 @@ impl CpuResults {
             state: AtomicU32::new(CPU_ABSENT),
             waiting_lock: AtomicU64::new(0),
             waiting_ticket: AtomicU32::new(0),
-            reserved: 0,
+            kick_port: AtomicU32::new(0),
             acquisitions: AtomicU64::new(0),
             halts: AtomicU64::new(0),
             kicks_sent: AtomicU64::new(0),
@@ -153,7 +161,7 @@ impl CpuResults {
                 time_blocked_ns: AtomicU64::new(0),
                 histo_blocked: [const { AtomicU64::new(0) }; HISTO_BLOCKED_BUCKETS],
                 zero_stats: AtomicU32::new(0),
-                reserved: 0,
+                taken_slow_spurious: AtomicU32::new(0),
             },
             wait: [const { AtomicU64::new(0) }; WAIT_BUCKETS],
             wait_max: AtomicU64::new(0),
@@ -164,6 +172,7 @@ impl CpuResults {
             tsc_backwards: AtomicU64::new(0),
             kvmclock_backwards: AtomicU64::new(0),
             clock_stops: AtomicU64::new(0),
+            traced: AtomicU64::new(0),
         }
     }
 }

@@ -13,7 +13,7 @@ use guest_payload::lock::pv_ticket_head::PvTicketHead;
 use guest_payload::lock::tas::TasLock;
 use guest_payload::lock::ticket::Ticket;
 use guest_payload::lock::{LockKind, RawLock, TicketBits, U8, U16};
-use guest_payload::pv::{Backend, Cpu, Platform, WaitingCpus};
+use guest_payload::pv::{Backend, Cpu, WaitingCpus};
 use guest_payload::stats;
 
 use crate::arch::instr::{delay, pause, rdtsc};
@@ -22,7 +22,7 @@ use crate::platform::Machine;
 use crate::setup::{self, Setup};
 use crate::shared::{RESULTS, crash};
 use crate::witness::{Blind, Watching, Witness};
-use crate::{finish, latency, mortal, witness};
+use crate::{finish, latency, mortal, trace_memory, witness};
 
 static WAITING: WaitingCpus = WaitingCpus::new();
 /// Where nobody tells the TSC's frequency, so that a run ends at all.
@@ -61,7 +61,8 @@ extern "C" fn run(index: u64) -> ! {
     };
     let cpu = cpu
         .with_linger(setup.args.linger)
-        .with_window(setup.args.window);
+        .with_window(setup.args.window)
+        .with_trace(trace_memory::of(index, &cpus[index as usize]));
     if setup.args.mode == Mode::Latency {
         latency::run(index, setup);
     } else {
@@ -131,7 +132,7 @@ fn wait_for_start(index: u32, setup: &Setup) {
             let own = &cpus[index as usize];
             for other in cpus {
                 if !core::ptr::eq(other, own) {
-                    setup.machine.kick(other.apic_id.load(Relaxed));
+                    setup.kick(other);
                     stats::add(&own.kicks_sent, 1);
                 }
             }
@@ -140,8 +141,8 @@ fn wait_for_start(index: u32, setup: &Setup) {
         while RESULTS.state.load(Acquire) != STATE_RUNNING {
             match setup.backend {
                 Backend::Native => pause(),
-                Backend::Kvm => {
-                    setup.machine.halt();
+                Backend::Kvm | Backend::Xen => {
+                    setup.halt(&cpus[index as usize]);
                     stats::add(&cpus[index as usize].halts, 1);
                 }
             }

@@ -10,6 +10,7 @@ use guest_payload::lock::byte::ByteLock;
 use guest_payload::lock::pv_ticket::PvTicket;
 use guest_payload::lock::pv_ticket_head::PvTicketHead;
 use guest_payload::lock::{RawLock, U8};
+use guest_payload::pv::Backend;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use machine::{Machine, leak_results};
@@ -30,7 +31,7 @@ fn free_after_last_use<L: RawLock + Send + 'static>() -> Seen {
     let touched = std::sync::Arc::new(AtomicU32::new(0));
     let total = std::sync::Arc::clone(&touched);
     loom::model(move || {
-        let machine = Arc::new(Machine::<L>::new(results));
+        let machine = Arc::new(Machine::<L>::new(results, Backend::Kvm));
         let users_left = Arc::new(UnsafeCell::new(USERS));
         let other = {
             let (machine, users_left) = (Arc::clone(&machine), Arc::clone(&users_left));

@@ -15,6 +15,7 @@ use guest_payload::lock::byte::ByteLock;
 use guest_payload::lock::pv_ticket::PvTicket;
 use guest_payload::lock::pv_ticket_head::PvTicketHead;
 use guest_payload::lock::{LockKind, RawLock, U8};
+use guest_payload::pv::Backend;
 use guest_payload::sync::{Barrier, model};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -23,6 +24,7 @@ use machine::{Machine, leak_results};
 /// CPU `i` takes the lock `rounds[i]` times.
 fn hand_over<L: RawLock + Send + 'static>(
     kind: LockKind,
+    backend: Backend,
     rounds: &'static [u32],
     preemption_bound: Option<usize>,
 ) -> &'static [CpuResults] {
@@ -30,7 +32,7 @@ fn hand_over<L: RawLock + Send + 'static>(
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = preemption_bound;
     builder.check(move || {
-        let shared = Arc::new((Machine::<L>::new(results), UnsafeCell::default()));
+        let shared = Arc::new((Machine::<L>::new(results, backend), UnsafeCell::default()));
         let others: Vec<_> = (1..rounds.len())
             .map(|index| {
                 let shared = Arc::clone(&shared);
@@ -82,10 +84,10 @@ fn assert_not_vacuous(results: &[CpuResults]) {
     assert_ne!(sum(results, |cpu| &cpu.slow.taken_slow_pickup), 0);
 }
 
-fn assert_needs<L: RawLock + Send + 'static>(kind: LockKind, barrier: Barrier) {
+fn assert_needs<L: RawLock + Send + 'static>(kind: LockKind, backend: Backend, barrier: Barrier) {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         model::without(barrier, || {
-            hand_over::<L>(kind, &[1, 1], None);
+            hand_over::<L>(kind, backend, &[1, 1], None);
         });
     }));
     let panic = outcome.unwrap_err();
@@ -96,44 +98,60 @@ fn assert_needs<L: RawLock + Send + 'static>(kind: LockKind, barrier: Barrier) {
 /// Two CPUs and one round each are explored in full. More are explored up to a number of
 /// preemptions, the most that takes a few seconds.
 macro_rules! handover_tests {
-    ($name:ident, $lock:ty, $kind:expr, $two_rounds:expr, $three_cpus:expr) => {
+    ($name:ident, $lock:ty, $kind:ident, $backend:ident, $two_rounds:expr, $three_cpus:expr) => {
         mod $name {
             use super::*;
 
+            const KIND: LockKind = LockKind::$kind;
+            const BACKEND: Backend = Backend::$backend;
+
             #[test]
             fn two_cpus_hand_over_and_no_wait_is_for_ever() {
-                assert_not_vacuous(hand_over::<$lock>($kind, &[1, 1], None));
+                assert_not_vacuous(hand_over::<$lock>(KIND, BACKEND, &[1, 1], None));
             }
 
             #[test]
             fn the_flag_is_right_for_the_next_round() {
-                assert_not_vacuous(hand_over::<$lock>($kind, &[2, 1], Some($two_rounds)));
+                assert_not_vacuous(hand_over::<$lock>(
+                    KIND,
+                    BACKEND,
+                    &[2, 1],
+                    Some($two_rounds),
+                ));
             }
 
             #[test]
             fn three_cpus_hand_over_and_no_wait_is_for_ever() {
-                assert_not_vacuous(hand_over::<$lock>($kind, &[1, 1, 1], Some($three_cpus)));
+                assert_not_vacuous(hand_over::<$lock>(
+                    KIND,
+                    BACKEND,
+                    &[1, 1, 1],
+                    Some($three_cpus),
+                ));
             }
 
             #[test]
             fn the_announcement_needs_its_barrier() {
-                assert_needs::<$lock>($kind, Barrier::Announce);
+                assert_needs::<$lock>(KIND, BACKEND, Barrier::Announce);
             }
 
             #[test]
             fn the_release_needs_its_barrier() {
-                assert_needs::<$lock>($kind, Barrier::Release);
+                assert_needs::<$lock>(KIND, BACKEND, Barrier::Release);
             }
         }
     };
 }
 
-handover_tests!(pv_ticket, PvTicket<U8>, LockKind::PvTicket, 4, 2);
+handover_tests!(pv_ticket, PvTicket<U8>, PvTicket, Kvm, 4, 2);
+handover_tests!(pv_ticket_head, PvTicketHead<U8>, PvTicketHead, Kvm, 5, 4);
+handover_tests!(byte, ByteLock, Byte, Kvm, 5, 3);
+handover_tests!(pv_ticket_by_events, PvTicket<U8>, PvTicket, Xen, 3, 2);
 handover_tests!(
-    pv_ticket_head,
+    pv_ticket_head_by_events,
     PvTicketHead<U8>,
-    LockKind::PvTicketHead,
-    5,
-    4
+    PvTicketHead,
+    Xen,
+    4,
+    3
 );
-handover_tests!(byte, ByteLock, LockKind::Byte, 5, 3);

@@ -12,16 +12,33 @@ use super::instr::{cpuid, rdtsc, wrmsr};
 /// ns = cycles * NS_PER_CYCLE_Q32 >> 32; 0 while unknown.
 static NS_PER_CYCLE_Q32: AtomicU64 = AtomicU64::new(0);
 
+/// The first of a hypervisor's leaves: a host may show several hypervisors, 0x100 apart.
+pub(crate) fn hypervisor_base(signature: [u32; 3]) -> Option<u32> {
+    const STEP: u32 = 0x100;
+    let mut base = CPUID_SIGNATURE;
+    loop {
+        let leaf = cpuid(base, 0);
+        if [leaf.ebx, leaf.ecx, leaf.edx] == signature {
+            return Some(base);
+        }
+        // EAX is the highest leaf of who is here.
+        if !(base..base + STEP).contains(&leaf.eax) {
+            return None;
+        }
+        base += STEP;
+    }
+}
+
+fn kvm_base() -> Option<u32> {
+    hypervisor_base([*b"KVMK", *b"VMKV", *b"M\0\0\0"].map(u32::from_le_bytes))
+}
+
 /// KVM's feature bits, 0 where there is no KVM interface.
 pub(crate) fn kvm_features() -> (u32, u32) {
-    let signature = cpuid(CPUID_SIGNATURE, 0);
-    let is_kvm = signature.ebx == u32::from_le_bytes(*b"KVMK")
-        && signature.ecx == u32::from_le_bytes(*b"VMKV")
-        && signature.edx == u32::from_le_bytes(*b"M\0\0\0");
-    if !is_kvm {
+    let Some(base) = kvm_base() else {
         return (0, 0);
-    }
-    let features = cpuid(CPUID_FEATURES, 0);
+    };
+    let features = cpuid(base + (CPUID_FEATURES - CPUID_SIGNATURE), 0);
     (features.eax, features.edx)
 }
 
@@ -66,8 +83,10 @@ fn khz_from_kvmclock() -> Option<u64> {
 }
 
 fn khz_from_cpuid() -> Option<u64> {
-    if cpuid(CPUID_SIGNATURE, 0).eax >= 0x4000_0010 {
-        let khz = cpuid(0x4000_0010, 0).eax;
+    // VMware defined the leaf, KVM and QEMU have it too.
+    let base = kvm_base().unwrap_or(CPUID_SIGNATURE);
+    if cpuid(base, 0).eax >= base + 0x10 {
+        let khz = cpuid(base + 0x10, 0).eax;
         if khz != 0 {
             return Some(u64::from(khz));
         }

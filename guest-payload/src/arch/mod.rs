@@ -12,6 +12,7 @@ pub(crate) mod pvh;
 pub(crate) mod ring3;
 pub(crate) mod serial;
 pub(crate) mod smp;
+pub(crate) mod xen;
 
 use core::arch::global_asm;
 

@@ -111,17 +111,23 @@ impl ByteLock {
     #[cold]
     #[inline(never)]
     fn lock_contended<P: PvLockOps>(&self, pv: &P) {
-        loop {
-            for _ in 0..pv.threshold() {
-                bounded_spin_hint();
-                if self.lock.load(Relaxed) == FREE && self.try_lock() {
-                    return;
-                }
-            }
-            if pv.lock_spinning(self, NO_TICKET) == Waited::PickedUp {
-                return;
+        if self.spin(pv) {
+            return;
+        }
+        while pv.lock_spinning(self, NO_TICKET) == Waited::LookAgain && !self.spin(pv) {}
+        pv.taken_slowly(LockAddress::of(self), NO_TICKET);
+    }
+
+    /// Tries to take the lock until the threshold is reached; whether it has.
+    #[inline(always)]
+    fn spin<P: PvLockOps>(&self, pv: &P) -> bool {
+        for _ in 0..pv.threshold() {
+            bounded_spin_hint();
+            if self.lock.load(Relaxed) == FREE && self.try_lock() {
+                return true;
             }
         }
+        false
     }
 
     /// The lock is released and somebody was in the slow path.

@@ -78,15 +78,28 @@ impl<W: Width> PvTicket<W> {
     #[inline(never)]
     fn lock_contended<P: PvLockOps>(&self, pv: &P, tail: u32) -> u32 {
         let want = tail & !SLOW_PATH_FLAG;
-        loop {
-            for _ in 0..pv.threshold() {
-                if self.word.head() == want {
-                    return want;
-                }
-                bounded_spin_hint();
-            }
-            pv.lock_spinning(self, want);
+        if self.spin(pv, want) {
+            return want;
         }
+        loop {
+            pv.lock_spinning(self, want);
+            if self.spin(pv, want) {
+                pv.taken_slowly(LockAddress::of(self), want);
+                return want;
+            }
+        }
+    }
+
+    /// Looks at the lock until it is `want`'s or the threshold is reached; whether it is.
+    #[inline(always)]
+    fn spin<P: PvLockOps>(&self, pv: &P, want: u32) -> bool {
+        for _ in 0..pv.threshold() {
+            if self.word.head() == want {
+                return true;
+            }
+            bounded_spin_hint();
+        }
+        false
     }
 
     /// The lock is released, `before` is what it was, and somebody was in the slow path.

@@ -77,17 +77,30 @@ impl<W: Width> PvTicketHead<W> {
     #[cold]
     #[inline(never)]
     fn lock_contended<P: PvLockOps>(&self, pv: &P, want: u32) -> u32 {
-        loop {
-            for _ in 0..pv.threshold() {
-                let head = self.word.head();
-                if head & !SLOW_PATH_FLAG == want {
-                    self.check_and_clear_slowpath(head);
-                    return want;
-                }
-                bounded_spin_hint();
-            }
-            pv.lock_spinning(self, want);
+        if self.spin(pv, want) {
+            return want;
         }
+        loop {
+            pv.lock_spinning(self, want);
+            if self.spin(pv, want) {
+                pv.taken_slowly(LockAddress::of(self), want);
+                return want;
+            }
+        }
+    }
+
+    /// Looks at the lock until it is `want`'s or the threshold is reached; whether it is.
+    #[inline(always)]
+    fn spin<P: PvLockOps>(&self, pv: &P, want: u32) -> bool {
+        for _ in 0..pv.threshold() {
+            let head = self.word.head();
+            if head & !SLOW_PATH_FLAG == want {
+                self.check_and_clear_slowpath(head);
+                return true;
+            }
+            bounded_spin_hint();
+        }
+        false
     }
 
     /// Clears the flag if the holder, who calls this, is alone.

@@ -60,6 +60,29 @@ impl Platform for Thread<'_> {
     fn now_ns(&self) -> u64 {
         0
     }
+
+    // The event of port i + 1 is pending where CPU i is kicked.
+
+    fn clear_event(&self, port: u32) {
+        let mut doing = self.board.doing.lock().unwrap();
+        let target = &mut doing[port as usize - 1];
+        if *target == Doing::Kicked {
+            *target = Doing::Runs;
+        }
+    }
+
+    fn is_event_pending(&self, port: u32) -> bool {
+        self.board.doing.lock().unwrap()[port as usize - 1] == Doing::Kicked
+    }
+
+    fn poll_event(&self, port: u32) {
+        self.halt();
+        self.send_event(port);
+    }
+
+    fn send_event(&self, port: u32) {
+        self.kick(port - 1);
+    }
 }
 
 /// What the lock guards, written without atomic read-modify-writes.
@@ -93,6 +116,7 @@ fn stress<L: RawLock>(kind: LockKind, bits: TicketBits, backend: Backend, age: u
     let cpus: [PerCpu; CPUS] = std::array::from_fn(|_| PerCpu::new());
     for (apic_id, cpu) in (0..).zip(&cpus) {
         cpu.apic_id.store(apic_id, Relaxed);
+        cpu.kick_port.store(apic_id + 1, Relaxed);
     }
     let waiting_cpus = WaitingCpus::new();
     let board = Board {
@@ -143,6 +167,10 @@ fn stress<L: RawLock>(kind: LockKind, bits: TicketBits, backend: Backend, age: u
     if backend == Backend::Native {
         assert_eq!(slow, 0);
     }
+    let spurious = cpus
+        .iter()
+        .map(|cpu| cpu.slow.taken_slow_spurious.load(Relaxed));
+    assert_eq!(spurious.sum::<u32>(), 0);
 }
 
 /// So that the tickets of either width wrap around during the test.
@@ -172,6 +200,11 @@ stress_tests! {
     pv_ticket_head_u8_native: PvTicketHead<U8>, PvTicketHead, Eight, Native;
     pv_ticket_head_u8_kvm: PvTicketHead<U8>, PvTicketHead, Eight, Kvm;
     pv_ticket_head_u16_kvm: PvTicketHead<U16>, PvTicketHead, Sixteen, Kvm;
+    pv_ticket_u8_xen: PvTicket<U8>, PvTicket, Eight, Xen;
+    pv_ticket_u16_xen: PvTicket<U16>, PvTicket, Sixteen, Xen;
+    pv_ticket_head_u8_xen: PvTicketHead<U8>, PvTicketHead, Eight, Xen;
+    pv_ticket_head_u16_xen: PvTicketHead<U16>, PvTicketHead, Sixteen, Xen;
+    byte_xen: ByteLock, Byte, Eight, Xen;
     byte_native: ByteLock, Byte, Eight, Native;
     byte_kvm: ByteLock, Byte, Eight, Kvm;
     tas: TasLock, Tas, Eight, Native;

@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use super::{Cpu, LockAddress, Platform, SlowPath, Waited, waiting};
 use crate::abi::{CPU_RUNNING, CPU_WAITING};
 use crate::stats;
+use crate::trace::Step;
 
 /// Announces the wait, looks at the lock once more and halts.
 ///
@@ -21,8 +22,10 @@ pub(super) fn lock_spinning<H: Platform, S: SlowPath>(
     let me = cpu.me;
     let start_ns = cpu.platform.now_ns();
 
+    let address = LockAddress::of(lock);
+    cpu.note(Step::Enter, address, want);
     me.state.store(CPU_WAITING, Relaxed);
-    waiting::announce(me, LockAddress::of(lock), want);
+    waiting::announce(me, address, want);
     stats::count_slow(&me.slow, &me.slow.taken_slow);
     cpu.waiting_cpus.set(cpu.index);
     lock.enter_slowpath();
@@ -35,7 +38,9 @@ pub(super) fn lock_spinning<H: Platform, S: SlowPath>(
         for _ in 0..cpu.window {
             core::hint::spin_loop();
         }
+        cpu.note(Step::Halt, address, want);
         cpu.platform.halt();
+        cpu.note(Step::Awake, address, want);
         Waited::LookAgain
     };
 
@@ -53,6 +58,7 @@ pub(super) fn lock_spinning<H: Platform, S: SlowPath>(
 #[inline(never)]
 pub(super) fn unlock_kick<H: Platform>(cpu: &Cpu<'_, H>, lock: LockAddress, ticket: u32) {
     let me = cpu.me;
+    let released = cpu.traced_now();
     stats::count_slow(&me.slow, &me.slow.released_slow);
     let waiter = cpu
         .waiting_cpus
@@ -60,7 +66,9 @@ pub(super) fn unlock_kick<H: Platform>(cpu: &Cpu<'_, H>, lock: LockAddress, tick
     if let Some(waiter) = waiter {
         stats::count_slow(&me.slow, &me.slow.released_slow_kicked);
         stats::add(&me.kicks_sent, 1);
-        cpu.platform.kick(waiter.apic_id.load(Relaxed));
+        let target = waiter.apic_id.load(Relaxed);
+        cpu.note_release(released, lock, ticket, target);
+        cpu.platform.kick(target);
     }
 }
 

@@ -28,6 +28,22 @@ impl Platform for &Scripted<'_> {
         self.ns.set(now + 1000);
         now
     }
+
+    fn clear_event(&self, _: u32) {
+        panic!("KVM's interface has no events");
+    }
+
+    fn is_event_pending(&self, _: u32) -> bool {
+        panic!("KVM's interface has no events");
+    }
+
+    fn poll_event(&self, _: u32) {
+        panic!("KVM's interface has no events");
+    }
+
+    fn send_event(&self, _: u32) {
+        panic!("KVM's interface has no events");
+    }
 }
 
 struct Machine {

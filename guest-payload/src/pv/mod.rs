@@ -6,10 +6,12 @@
 
 mod kvm;
 mod waiting;
+mod xen;
 
 pub use waiting::{PerCpu, WaitingCpus};
 
 use crate::stats;
+use crate::trace::{About, Step, Trace};
 
 /// Spins before the slow path: V8's `SPIN_THRESHOLD`, 2^11.
 pub const SPIN_THRESHOLD: u32 = 1 << 11;
@@ -72,6 +74,12 @@ pub trait PvLockOps {
     /// By address, because the lock may be gone.
     fn unlock_kick(&self, lock: LockAddress, ticket: u32);
 
+    /// The lock was taken after at least one [`lock_spinning`](Self::lock_spinning) for ticket
+    /// `want`.
+    fn taken_slowly(&self, lock: LockAddress, want: u32) {
+        let _ = (lock, want);
+    }
+
     /// The lock has looked at itself after its release and seen freed memory.
     fn touched_after_release(&self);
 
@@ -87,6 +95,38 @@ pub enum Backend {
     Native,
     /// HLT and the `KVM_HC_KICK_CPU` hypercall.
     Kvm,
+    /// `SCHEDOP_poll` and `EVTCHNOP_send`.
+    Xen,
+}
+
+impl Backend {
+    /// Its number in the results page.
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Native => 0,
+            Self::Kvm => 1,
+            Self::Xen => 2,
+        }
+    }
+
+    /// Its name on the command line and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Kvm => "kvm",
+            Self::Xen => "xen",
+        }
+    }
+
+    /// The backend with this number.
+    pub const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Native),
+            1 => Some(Self::Kvm),
+            2 => Some(Self::Xen),
+            _ => None,
+        }
+    }
 }
 
 /// What a backend needs of the machine.
@@ -100,6 +140,23 @@ pub trait Platform {
 
     /// A clock for the statistics, in ns.
     fn now_ns(&self) -> u64;
+
+    /// Forgets a pending event of a port. With [`Backend::Xen`] only, as all that follows.
+    fn clear_event(&self, port: u32);
+
+    /// Whether an event of a port is pending. A poll does not use it up.
+    fn is_event_pending(&self, port: u32) -> bool;
+
+    /// Halts this CPU until an event of a port is pending; it may return without one.
+    fn poll_event(&self, port: u32);
+
+    /// Makes an event of a port pending, which ends a poll for it.
+    fn send_event(&self, port: u32);
+
+    /// The TSC, for what is traced.
+    fn now_tsc(&self) -> u64 {
+        0
+    }
 }
 
 /// One CPU as its locks see it: its backend, and the places where it meets the other CPUs.
@@ -113,6 +170,7 @@ pub struct Cpu<'a, H: Platform> {
     threshold: u32,
     linger: u32,
     window: u32,
+    trace: Option<Trace<'a>>,
     platform: H,
 }
 
@@ -137,6 +195,7 @@ impl<'a, H: Platform> Cpu<'a, H> {
             threshold: threshold.max(1),
             linger: 0,
             window: 0,
+            trace: None,
             platform,
         })
     }
@@ -154,6 +213,44 @@ impl<'a, H: Platform> Cpu<'a, H> {
         Self {
             window: pauses,
             ..self
+        }
+    }
+
+    /// The same CPU, which notes the steps of its slow paths in `trace`.
+    pub fn with_trace(self, trace: Option<Trace<'a>>) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// Notes `step` now, where somebody traces.
+    #[inline]
+    fn note(&self, step: Step, lock: LockAddress, ticket: u32) {
+        if let Some(trace) = &self.trace {
+            let about = About {
+                lock,
+                ticket,
+                target: 0,
+            };
+            trace.note(self.platform.now_tsc(), step, about);
+        }
+    }
+
+    /// The TSC where somebody traces, else 0.
+    #[inline]
+    fn traced_now(&self) -> u64 {
+        self.trace.map_or(0, |_| self.platform.now_tsc())
+    }
+
+    /// Notes that the CPU `target` is kicked for `ticket`, `lock` having been released at
+    /// `released`.
+    #[inline]
+    fn note_release(&self, released: u64, lock: LockAddress, ticket: u32, target: u32) {
+        if let Some(trace) = &self.trace {
+            let about = About {
+                lock,
+                ticket,
+                target,
+            };
+            trace.note(released, Step::Unlock, about);
         }
     }
 
@@ -183,6 +280,7 @@ impl<H: Platform> PvLockOps for Cpu<'_, H> {
         match self.backend {
             Backend::Native => Waited::LookAgain,
             Backend::Kvm => kvm::lock_spinning(self, lock, want),
+            Backend::Xen => xen::lock_spinning(self, lock, want),
         }
     }
 
@@ -190,7 +288,13 @@ impl<H: Platform> PvLockOps for Cpu<'_, H> {
         match self.backend {
             Backend::Native => {}
             Backend::Kvm => kvm::unlock_kick(self, lock, ticket),
+            Backend::Xen => xen::unlock_kick(self, lock, ticket),
         }
+    }
+
+    #[cold]
+    fn taken_slowly(&self, lock: LockAddress, want: u32) {
+        self.note(Step::Acquire, lock, want);
     }
 
     #[cold]

@@ -10,8 +10,9 @@ use loom::sync::{Condvar, Mutex};
 /// Counters that outlive the interleavings: they sum up over the whole model.
 pub(crate) fn leak_results(cpus: usize) -> &'static [CpuResults] {
     let results: Vec<_> = (0..cpus).map(|_| CpuResults::new()).collect();
-    for (apic_id, cpu) in (0..).step_by(3).zip(&results) {
-        cpu.apic_id.store(apic_id, Relaxed);
+    for (index, cpu) in (0..).zip(&results) {
+        cpu.apic_id.store(3 * index, Relaxed);
+        cpu.kick_port.store(index + 1, Relaxed);
     }
     results.leak()
 }
@@ -22,12 +23,14 @@ pub(crate) struct Machine<L> {
     cpus: Vec<PerCpu>,
     waiting_cpus: WaitingCpus,
     pv_unhalted: Vec<PvUnhalted>,
+    backend: Backend,
     census: Census,
 }
 
 impl<L: RawLock> Machine<L> {
-    pub(crate) fn new(results: &'static [CpuResults]) -> Self {
+    pub(crate) fn new(results: &'static [CpuResults], backend: Backend) -> Self {
         Self {
+            backend,
             lock: L::unlocked(),
             cpus: results.iter().map(PerCpu::new).collect(),
             waiting_cpus: WaitingCpus::new(),
@@ -42,7 +45,7 @@ impl<L: RawLock> Machine<L> {
             machine: self,
             index,
         };
-        let backend = Backend::Kvm;
+        let backend = self.backend;
         Cpu::new(index, &self.cpus, &self.waiting_cpus, backend, 1, platform).unwrap()
     }
 
@@ -91,7 +94,8 @@ impl Census {
     }
 }
 
-/// KVM's `pv_unhalted`: set by a kick, used up by a halt.
+/// KVM's `pv_unhalted`: set by a kick, used up by a halt. Or Xen's pending bit of one event: set by a
+/// sender, cleared by the guest.
 #[derive(Default)]
 struct PvUnhalted {
     is_set: Mutex<bool>,
@@ -103,28 +107,58 @@ pub(crate) struct Halting<'a, L> {
     index: usize,
 }
 
-impl<L> Platform for Halting<'_, L> {
-    fn halt(&self) {
+impl<L> Halting<'_, L> {
+    /// Waits for the bit of this CPU, and leaves it as it is.
+    fn wait(&self) -> loom::sync::MutexGuard<'_, bool> {
         let PvUnhalted { is_set, changed } = &self.machine.pv_unhalted[self.index];
         let mut guard = is_set.lock().unwrap();
         while !*guard {
             self.machine.census.enter(self.index, Doing::Halts);
             guard = changed.wait(guard).unwrap();
         }
-        *guard = false;
+        guard
     }
 
-    fn kick(&self, apic_id: u32) {
-        let is_target = |cpu: &PerCpu| cpu.apic_id.load(Relaxed) == apic_id;
-        let target = self.machine.cpus.iter().position(is_target).unwrap();
+    fn wake(&self, target: usize) {
         let PvUnhalted { is_set, changed } = &self.machine.pv_unhalted[target];
         let mut guard = is_set.lock().unwrap();
         *guard = true;
         self.machine.census.kick(target);
         changed.notify_one();
     }
+}
+
+impl<L> Platform for Halting<'_, L> {
+    fn halt(&self) {
+        *self.wait() = false;
+    }
+
+    fn kick(&self, apic_id: u32) {
+        let is_target = |cpu: &PerCpu| cpu.apic_id.load(Relaxed) == apic_id;
+        self.wake(self.machine.cpus.iter().position(is_target).unwrap());
+    }
 
     fn now_ns(&self) -> u64 {
         0
+    }
+
+    fn clear_event(&self, port: u32) {
+        let bit = &self.machine.pv_unhalted[port as usize - 1];
+        *bit.is_set.lock().unwrap() = false;
+    }
+
+    fn is_event_pending(&self, port: u32) -> bool {
+        *self.machine.pv_unhalted[port as usize - 1]
+            .is_set
+            .lock()
+            .unwrap()
+    }
+
+    fn poll_event(&self, _: u32) {
+        drop(self.wait());
+    }
+
+    fn send_event(&self, port: u32) {
+        self.wake(port as usize - 1);
     }
 }
