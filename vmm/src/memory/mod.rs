@@ -1,9 +1,13 @@
 //! Guest memory: RAM below the hole that PCs have under 4 GiB, and the rest above it.
 
+mod forget;
 mod in_use;
+mod own_writes;
 mod private_map;
 
+pub use forget::forget_page;
 pub use in_use::{PageSource, PageSources};
+pub use own_writes::OwnWrites;
 pub use private_map::{PrivateMapError, PrivateRange, map_privately};
 
 use std::fmt;

@@ -44,6 +44,17 @@ pub enum Start {
     Request,
 }
 
+/// What a vCPU does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// It runs, or would if it had a pCPU.
+    Runs,
+    /// It is halted.
+    Halted,
+    /// It waits for SIPI.
+    WaitsForSipi,
+}
+
 /// What a kick met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Met {
@@ -249,6 +260,19 @@ impl HaltState {
                 .compare_exchange(word, saved.0 | word & REQUEST, AcqRel, Acquire)
         {
             word = now;
+        }
+    }
+
+    /// What the vCPU does now, for people: it may do something else by the time they read it.
+    pub fn doing(&self) -> Doing {
+        // Relaxed: nothing follows from it.
+        let word = self.word.load(Relaxed);
+        if word & WAITS_FOR_SIPI != 0 {
+            Doing::WaitsForSipi
+        } else if word & HALTED != 0 {
+            Doing::Halted
+        } else {
+            Doing::Runs
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::apic_id::{ApicIds, ApicMode, Destination, Targets, VcpuIndex};
 use super::halt::Met;
+use crate::trace::Tracer;
 
 /// What unhalting one vCPU met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +114,29 @@ pub struct KickStats {
     pub dropped: AtomicU64,
 }
 
+/// A kick that has arrived at the VMM, has been counted and has its number.
+#[derive(Debug)]
+pub struct Arrived {
+    number: u64,
+    dropped: bool,
+}
+
+impl Arrived {
+    /// Whether `--drop-kick` swallows it.
+    pub fn is_dropped(&self) -> bool {
+        self.dropped
+    }
+}
+
+/// Kicks from and to one vCPU. Relaxed: they order nothing.
+#[derive(Debug, Default)]
+pub struct VcpuKicks {
+    /// It sent.
+    pub sent: AtomicU64,
+    /// It got: those that set its `pv_unhalted` or woke it.
+    pub received: AtomicU64,
+}
+
 /// Kicks vCPUs of one machine.
 #[derive(Debug)]
 pub struct KickService {
@@ -121,6 +145,8 @@ pub struct KickService {
     waker: Box<dyn Waker>,
     drop_kick: Option<u64>,
     stats: KickStats,
+    by_vcpu: Vec<VcpuKicks>,
+    trace: Tracer,
     last: Vec<Mutex<Option<LastKick>>>,
 }
 
@@ -131,7 +157,9 @@ impl KickService {
         ids: ApicIds,
         waker: Box<dyn Waker>,
         drop_kick: Option<u64>,
+        trace: Tracer,
     ) -> Self {
+        let by_vcpu = apic_ids.iter().map(|_| VcpuKicks::default()).collect();
         let last = apic_ids.iter().map(|_| Mutex::new(None)).collect();
         Self {
             ids,
@@ -139,6 +167,8 @@ impl KickService {
             waker,
             drop_kick,
             stats: KickStats::default(),
+            by_vcpu,
+            trace,
             last,
         }
     }
@@ -146,6 +176,17 @@ impl KickService {
     /// The counters.
     pub fn stats(&self) -> &KickStats {
         &self.stats
+    }
+
+    /// The kicks from and to one vCPU.
+    pub fn of_vcpu(&self, vcpu: VcpuIndex) -> Option<&VcpuKicks> {
+        self.by_vcpu.get(at(vcpu))
+    }
+
+    /// What reaches `vcpu`, wherever it is.
+    pub fn destination_of(&self, vcpu: VcpuIndex) -> Destination {
+        let apic_id = self.apic_ids.get(at(vcpu)).copied().unwrap_or(u32::MAX);
+        Destination::from_a1(apic_id.into())
     }
 
     /// The last kick that named `vcpu`.
@@ -157,31 +198,60 @@ impl KickService {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Kicks `destination`, a physical APIC destination as in the hypercall's a1.
-    pub fn kick(&self, from: Kicker, destination: Destination) -> Delivery {
+    /// Takes a kick for `destination` in.
+    pub fn arrive(&self, from: Kicker, destination: Destination) -> Arrived {
         let number = self.stats.handled.fetch_add(1, Relaxed) + 1;
+        if let Kicker::Vcpu(vcpu) = from
+            && let Some(kicks) = self.of_vcpu(vcpu)
+        {
+            kicks.sent.fetch_add(1, Relaxed);
+        }
+        self.trace.kick(from, number, destination.apic_id());
         let dropped = self.drop_kick == Some(number);
         if dropped {
             self.stats.dropped.fetch_add(1, Relaxed);
         }
+        Arrived { number, dropped }
+    }
+
+    /// Brings a kick to one of its targets.
+    pub fn deliver(&self, kick: &Arrived, from: Kicker, vcpu: VcpuIndex) -> Fate {
+        let fate = self
+            .trace
+            .unhalt(from, kick.number, vcpu, || match kick.dropped {
+                true => Fate::Dropped,
+                false => self.unhalt(vcpu),
+            });
+        self.note(kick, from, vcpu, fate);
+        fate
+    }
+
+    /// A kick whose target needs no unhalting: it finds what it was kicked for before it halts.
+    pub fn note_running(&self, kick: &Arrived, from: Kicker, vcpu: VcpuIndex) {
+        self.stats.to_running.fetch_add(1, Relaxed);
+        let fate = Fate::ToRunning;
+        self.trace.unhalt(from, kick.number, vcpu, || fate);
+        self.note(kick, from, vcpu, fate);
+    }
+
+    /// A kick whose target has no place for it.
+    pub fn note_not_accepted(&self, kick: &Arrived, from: Kicker, vcpu: VcpuIndex) {
+        self.stats.not_accepted.fetch_add(1, Relaxed);
+        let fate = Fate::NotAccepted;
+        self.trace.unhalt(from, kick.number, vcpu, || fate);
+        self.note(kick, from, vcpu, fate);
+    }
+
+    /// Kicks `destination`, a physical APIC destination as in the hypercall's a1.
+    pub fn kick(&self, from: Kicker, destination: Destination) -> Delivery {
+        let arrived = self.arrive(from, destination);
         let mut delivered = 0;
         let mut deliver = |vcpu: VcpuIndex| {
-            let fate = if dropped {
-                Fate::Dropped
-            } else {
-                self.unhalt(vcpu)
-            };
+            let fate = self.deliver(&arrived, from, vcpu);
             delivered += usize::from(matches!(
                 fate,
                 Fate::ToHalted | Fate::ToRunning | Fate::WaitingForSipi
             ));
-            let record = LastKick {
-                number,
-                from,
-                at: Instant::now(),
-                fate,
-            };
-            self.note(vcpu, record);
         };
         match self
             .ids
@@ -197,7 +267,7 @@ impl KickService {
                 vcpus.for_each(deliver);
             }
         }
-        if dropped {
+        if arrived.dropped {
             Delivery::Dropped
         } else {
             Delivery::Delivered(delivered)
@@ -205,9 +275,22 @@ impl KickService {
     }
 
     /// Keeps the latest kick: a kicker that was preempted after its kick comes late with its note.
-    fn note(&self, vcpu: VcpuIndex, kick: LastKick) {
+    fn note(&self, kick: &Arrived, from: Kicker, vcpu: VcpuIndex, fate: Fate) {
         let Some(last) = self.last.get(at(vcpu)) else {
             return;
+        };
+        if matches!(
+            fate,
+            Fate::ToHalted | Fate::ToRunning | Fate::WaitingForSipi
+        ) && let Some(kicks) = self.of_vcpu(vcpu)
+        {
+            kicks.received.fetch_add(1, Relaxed);
+        }
+        let kick = LastKick {
+            number: kick.number,
+            from,
+            at: Instant::now(),
+            fate,
         };
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.number < kick.number) {
@@ -217,6 +300,7 @@ impl KickService {
 
     /// Gives a vCPU back a kick that inspecting it has used up. Not counted: it was already.
     pub fn rekick(&self, vcpu: VcpuIndex) -> Unhalted {
+        self.trace.rekick();
         let apic_id = self.apic_ids.get(at(vcpu)).copied().unwrap_or(u32::MAX);
         self.waker.unhalt(vcpu, apic_id)
     }

@@ -8,6 +8,7 @@ pub mod halt;
 pub mod hypercall;
 pub mod kick;
 pub mod waker;
+pub mod xen;
 
 use std::fmt;
 
