@@ -2,13 +2,31 @@
 
 #[cfg(not(loom))]
 mod real {
-    pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
     pub(crate) use std::sync::{Condvar, Mutex};
+
+    /// A poll's full barrier; see `pv::xen::pollers`.
+    #[inline(always)]
+    pub(crate) fn poll_barrier() {
+        std::sync::atomic::fence(Ordering::SeqCst);
+    }
+
+    /// The full barrier of who sends an event, which pairs with [`poll_barrier`].
+    #[inline(always)]
+    pub(crate) fn send_barrier() {
+        std::sync::atomic::fence(Ordering::SeqCst);
+    }
 
     /// The Release of a hand-over, which a model can take away to show that it is needed.
     #[inline(always)]
     pub(crate) const fn release() -> Ordering {
         Ordering::Release
+    }
+
+    /// The Release fence of a hand-over.
+    #[inline(always)]
+    pub(crate) fn release_fence() {
+        fence(Ordering::Release);
     }
 }
 
@@ -16,8 +34,41 @@ mod real {
 mod model {
     use std::cell::Cell;
 
-    pub(crate) use loom::sync::atomic::{AtomicBool, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
     pub(crate) use loom::sync::{Condvar, Mutex};
+
+    /// A side of the hand-over between a poll and an event.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum PollSide {
+        Poll,
+        Send,
+    }
+
+    thread_local! {
+        static WITHOUT_BARRIER: Cell<Option<PollSide>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn poll_barrier() {
+        barrier(PollSide::Poll);
+    }
+
+    pub(crate) fn send_barrier() {
+        barrier(PollSide::Send);
+    }
+
+    fn barrier(side: PollSide) {
+        if WITHOUT_BARRIER.get() != Some(side) {
+            loom::sync::atomic::fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Runs `model` without the barrier of one side.
+    #[cfg(test)]
+    pub(crate) fn without_barrier(side: PollSide, model: impl FnOnce()) {
+        WITHOUT_BARRIER.set(Some(side));
+        model();
+        WITHOUT_BARRIER.set(None);
+    }
 
     thread_local! {
         /// All threads of a model run on one thread of the host.
@@ -32,7 +83,13 @@ mod model {
         }
     }
 
-    /// Runs `model` with every [`release`] turned to Relaxed.
+    pub(crate) fn release_fence() {
+        if !WITHOUT_RELEASE.get() {
+            fence(Ordering::Release);
+        }
+    }
+
+    /// Runs `model` with every [`release`] turned to Relaxed, and without any [`release_fence`].
     #[cfg(test)]
     pub(crate) fn without_release(model: impl FnOnce()) {
         WITHOUT_RELEASE.set(true);
