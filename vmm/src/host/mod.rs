@@ -7,6 +7,7 @@
 pub mod check;
 pub mod checks;
 pub mod code;
+pub mod debugging;
 mod error;
 mod identity;
 mod open;

@@ -97,14 +97,18 @@ impl VmcallAnswer {
     ///
     /// # Errors
     /// As [`vmcall_completes`].
-    pub fn completes(self) -> Result<bool, HostError> {
-        match self {
-            Self::Known(completes) => Ok(completes),
-            Self::Sought(answer) => answer.recv().unwrap_or_else(|_| {
+    pub fn completes(&mut self) -> Result<bool, HostError> {
+        if let Self::Sought(answer) = self {
+            let completes = answer.recv().unwrap_or_else(|_| {
                 Err(HostError::Unexpected(
                     "the trial of vmcall broke off".into(),
                 ))
-            }),
+            })?;
+            *self = Self::Known(completes);
+        }
+        match self {
+            Self::Known(completes) => Ok(*completes),
+            Self::Sought(_) => Err(HostError::Unexpected("vmcall was not tried".into())),
         }
     }
 }
