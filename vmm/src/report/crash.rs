@@ -6,6 +6,7 @@ use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Instruction};
 use kvm_bindings::{kvm_regs, kvm_sregs};
 use serde::{Deserialize, Serialize};
 
+use super::advice;
 use super::hex::{Hex, HexBytes};
 
 /// `EFER.LMA`: the vCPU is in long mode.
@@ -26,6 +27,12 @@ pub struct CrashReport {
     pub instruction_bytes: HexBytes,
     /// The same, disassembled in AT&T syntax; null where that is no instruction.
     pub instruction: Option<String>,
+    /// The guest's function at RIP and the offset in it, where its image has symbols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub symbol: Option<String>,
+    /// What makes a Linux kernel leave that instruction alone, where KVM cannot emulate it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
 }
 
 impl CrashReport {
@@ -37,10 +44,16 @@ impl CrashReport {
         registers: Registers,
         code: Vec<u8>,
     ) -> Self {
+        let parameter = match reason {
+            CrashReason::EmulationFailure => advice::parameter(registers.bits, &code),
+            _ => None,
+        };
         Self {
             vcpu,
             apic_id,
             reason,
+            symbol: None,
+            parameter: parameter.map(str::to_owned),
             instruction: disassemble(registers.bits, registers.rip.0, &code),
             registers,
             instruction_bytes: HexBytes(code),
@@ -309,8 +322,12 @@ impl fmt::Display for CrashReport {
         )?;
         write!(
             f,
-            "  at {}, {}-bit code: ",
-            self.registers.rip, self.registers.bits
+            "  at {}{}, {}-bit code: ",
+            self.registers.rip,
+            self.symbol
+                .as_ref()
+                .map_or(String::new(), |symbol| format!(" ({symbol})")),
+            self.registers.bits
         )?;
         match &self.instruction {
             Some(text) => writeln!(f, "{text}   [{}]", self.instruction_bytes)?,
@@ -319,7 +336,14 @@ impl fmt::Display for CrashReport {
             }
             None => writeln!(f, "no instruction   [{}]", self.instruction_bytes)?,
         }
-        write!(f, "{}", self.registers)
+        write!(f, "{}", self.registers)?;
+        match &self.parameter {
+            Some(parameter) => writeln!(
+                f,
+                "  a Linux kernel leaves that instruction alone with `{parameter}` on its command line"
+            ),
+            None => Ok(()),
+        }
     }
 }
 

@@ -9,6 +9,8 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::control::Request;
 use super::shared::VcpuShared;
+use super::stops::Stops;
+use super::xen::XenSide;
 use crate::cpu::lapic::Recipients;
 use crate::device::ports::Ports;
 use crate::pv::HaltIn;
@@ -16,6 +18,7 @@ use crate::pv::apic_id::{ApicIds, Destination, Targets, VcpuIndex};
 use crate::pv::hypercall::Unhalt;
 use crate::pv::kick::KickService;
 use crate::report::crash::CrashReason;
+use crate::trace::Tracer;
 use std::time::Duration;
 
 /// How a machine comes to its end from inside.
@@ -25,6 +28,10 @@ pub enum Ending {
     Exit(Control),
     /// The guest asked for a reset.
     Reset,
+    /// The guest switched itself off.
+    PowerOff,
+    /// The guest wrote this value to the debug-exit port.
+    DebugExit(u32),
     /// A vCPU cannot go on: triple fault or an exit nobody can serve.
     Crashed(Crash),
     /// The API was asked to stop the machine.
@@ -69,6 +76,8 @@ impl Ending {
 pub struct Board {
     /// The kick service.
     pub kick: KickService,
+    /// What is recorded of kicks, halts and wake-ups.
+    pub trace: Tracer,
     /// Who has which APIC ID.
     pub ids: ApicIds,
     /// The ports.
@@ -83,6 +92,10 @@ pub struct Board {
     pub signature: u32,
     /// Whether the guest has a stub page, and with it our ports.
     pub has_stub_page: bool,
+    /// Linear address of a `vmcall` that the VMM carries out, in a guest without a stub page.
+    pub kick_site: Option<u64>,
+    /// Xen's interface, under `--xen`.
+    pub xen: Option<XenSide>,
     /// Whether KVM keeps general registers in `kvm_run`.
     pub sync_regs: bool,
     /// The vCPUs, once all are made.
@@ -95,6 +108,8 @@ pub struct Board {
     pub over: AtomicBool,
     /// Readable once `ending` is there.
     pub ended: EventFd,
+    /// vCPUs that wait for a debugger.
+    pub stops: Stops,
 }
 
 impl Board {
@@ -114,19 +129,18 @@ impl Board {
         Some(request)
     }
 
-    /// Ends the machine; the first ending counts, and whether this was it is returned. The vCPU
-    /// that calls stands still from then on.
+    /// Ends the machine; the first ending counts, and whether this was it is returned. A crash that
+    /// a debugger looks at was before it. The vCPU that calls stands still from then on.
     pub fn end(&self, ending: Ending) -> bool {
         let mut slot = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
         // Relaxed here and below: the lock orders it.
         let is_first = !self.over.swap(true, Relaxed);
         if is_first {
-            *slot = Some(ending);
+            *slot = Some(self.stops.take_crash().unwrap_or(ending));
         }
         drop(slot);
         for vcpu in self.all() {
-            vcpu.control.request(Request::Stop);
-            vcpu.halt.request();
+            vcpu.request(Request::Stop);
         }
         // The counter of an eventfd cannot overflow here, and nothing else can fail.
         let _ = self.ended.write(1);

@@ -91,6 +91,7 @@ impl<I: Interrupt> Control<I> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.interrupt_locked();
         drop(state);
+        self.changed.notify_all();
     }
 
     fn interrupt_locked(&self) {
@@ -114,6 +115,18 @@ impl<I: Interrupt> Control<I> {
     /// Whether the thread has to look at [`Self::obey`] before it runs the guest.
     pub fn is_pending(&self) -> bool {
         self.pending.load(Acquire)
+    }
+
+    /// The thread's side: waits until there is something to look at with [`Self::obey`].
+    pub fn wait_until_pending(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Requests are made under the lock, so none comes between the look and the wait.
+        while !self.is_pending() {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// The thread's side: stands still as long as it is told to, then says what to do, which is

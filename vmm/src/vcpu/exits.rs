@@ -13,6 +13,8 @@ pub enum Reason {
     PortOut,
     /// A hypercall by the stub page.
     HypercallStub,
+    /// A hypercall of Xen's interface.
+    XenHypercall,
     /// A halt by the stub page.
     HaltStub,
     /// A full spin window, by the stub page.
@@ -31,6 +33,8 @@ pub enum Reason {
     Interrupted,
     /// A vCPU that waits for SIPI was woken.
     Again,
+    /// A breakpoint, a watchpoint or a step.
+    Debug,
     /// Triple fault.
     Shutdown,
     /// KVM could not go on.
@@ -40,10 +44,11 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [(Self, &'static str); 15] = [
+    const ALL: [(Self, &'static str); 17] = [
         (Self::PortIn, "port_in"),
         (Self::PortOut, "port_out"),
         (Self::HypercallStub, "hypercall_stub"),
+        (Self::XenHypercall, "xen_hypercall"),
         (Self::HaltStub, "halt_stub"),
         (Self::SpinStub, "spin_stub"),
         (Self::MmioRead, "mmio_read"),
@@ -53,6 +58,7 @@ impl Reason {
         (Self::MsrWrite, "msr_write"),
         (Self::Interrupted, "interrupted"),
         (Self::Again, "again"),
+        (Self::Debug, "debug"),
         (Self::Shutdown, "shutdown"),
         (Self::InternalError, "internal_error"),
         (Self::Other, "other"),

@@ -1,4 +1,4 @@
-//! A hypercall by the stub page: registers from KVM, decision and kick in `pv`, RAX back.
+//! A hypercall by the stub page or at a breakpoint: registers from KVM, decision and kick in `pv`, RAX back.
 
 use kvm_bindings::kvm_sregs;
 
@@ -10,7 +10,7 @@ use crate::vcpu::board::Ending;
 const EFER_LMA: u64 = 1 << 10;
 
 /// The width and privilege of a caller with these segments.
-fn caller(sregs: &kvm_sregs, user_allowed: bool) -> (CallerMode, Privilege) {
+pub(super) fn caller(sregs: &kvm_sregs, user_allowed: bool) -> (CallerMode, Privilege) {
     let mode = if sregs.efer & EFER_LMA != 0 && sregs.cs.l == 1 {
         CallerMode::Bits64
     } else {
@@ -25,16 +25,35 @@ fn caller(sregs: &kvm_sregs, user_allowed: bool) -> (CallerMode, Privilege) {
     (mode, privilege)
 }
 
+/// Where a guest calls from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CallSite {
+    /// A port write of the stub page, which KVM has carried out.
+    Stub,
+    /// A `vmcall` that a breakpoint keeps from being executed.
+    Vmcall,
+}
+
+impl CallSite {
+    /// Bytes of the instruction at RIP, to be skipped.
+    fn instruction_bytes(self) -> u64 {
+        match self {
+            Self::Stub => 0,
+            Self::Vmcall => 3,
+        }
+    }
+}
+
 impl Vcpu {
     /// Serves the call and puts the result into RAX.
-    pub(super) fn hypercall(&mut self) -> Option<Ending> {
-        self.try_hypercall()
+    pub(super) fn hypercall(&mut self, site: CallSite) -> Option<Ending> {
+        self.try_hypercall(site)
             .err()
             .map(|error| Ending::Failed(self.index, error.into()))
     }
 
-    fn try_hypercall(&mut self) -> Result<(), kvm_ioctls::Error> {
-        let regs = self.regs()?;
+    fn try_hypercall(&mut self, site: CallSite) -> Result<(), kvm_ioctls::Error> {
+        let mut regs = self.regs()?;
         let call = Call {
             number: regs.rax,
             a0: regs.rbx,
@@ -48,6 +67,7 @@ impl Vcpu {
             }
             Action::Answer(answer) => answer,
         };
+        regs.rip = regs.rip.wrapping_add(site.instruction_bytes());
         self.set_rax(regs, rax(answer, mode))
     }
 }

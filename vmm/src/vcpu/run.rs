@@ -11,8 +11,13 @@ use kvm_bindings::{
 use kvm_ioctls::{SyncReg, VcpuFd};
 
 use super::control::Request;
+use super::debug::GuestDebug;
 use super::exits::Reason;
+use super::fwait::{self, FWAIT, Fwait};
+use super::hypercall::CallSite;
 use super::inspect::Activity;
+use super::int3::{self, INT3};
+use super::leash::Leash;
 use super::serve::{After, serve};
 use super::shared::VcpuShared;
 use crate::boot::pvh_registers;
@@ -22,7 +27,7 @@ use crate::pv::HaltIn;
 use crate::pv::apic_id::VcpuIndex;
 use crate::pv::halt::{Start, Wake};
 use crate::report::crash::CrashReason;
-use crate::vcpu::board::{Board, Ending};
+use crate::vcpu::board::{Board, Crash, Ending};
 
 /// One vCPU and what its thread needs.
 #[derive(Debug)]
@@ -43,6 +48,12 @@ pub struct Vcpu {
     syncs_sregs: bool,
     /// EAGAINs of KVM_RUN so far.
     agains: u32,
+    /// What KVM is told to stop at.
+    pub(super) debug: GuestDebug,
+    /// The `int3` that was carried out last, until the guest has been entered since.
+    pub(super) int3: Option<int3::Injected>,
+    /// Whether a debugger holds it.
+    pub(super) leash: Leash,
 }
 
 /// After more EAGAINs than this, take it that this kernel does not forget a kick.
@@ -73,6 +84,8 @@ impl Vcpu {
         if board.sync_regs {
             fd.set_sync_valid_reg(SyncReg::Register);
         }
+        let mut debug = GuestDebug::new(board.kick_site);
+        debug.apply(&fd)?;
         Ok(Self {
             lapic: own_apic.then(|| LocalApic::new(shared.apic_id, index.0 == 0)),
             activity: if waits {
@@ -88,6 +101,9 @@ impl Vcpu {
             has_entered: false,
             syncs_sregs: false,
             agains: 0,
+            debug,
+            int3: None,
+            leash: Leash::default(),
         })
     }
 
@@ -111,10 +127,16 @@ impl Vcpu {
         let shared = Arc::clone(&self.shared);
         shared.control.thread_starts();
         loop {
-            if shared.control.is_pending()
-                && shared.control.obey(|asked| self.carry_out(asked)) == Request::Stop
-            {
-                break;
+            if shared.control.is_pending() {
+                if shared.control.obey(|asked| self.carry_out(asked)) == Request::Stop {
+                    break;
+                }
+                shared.wait_held_off();
+                continue;
+            }
+            if self.is_held() {
+                shared.control.wait_until_pending();
+                continue;
             }
             let ending = match self.activity {
                 Activity::Running => self.enter(),
@@ -122,7 +144,7 @@ impl Vcpu {
                 Activity::WaitingForSipi => self.wait_for_sipi(),
             };
             if let Some(ending) = ending {
-                self.board.end(ending);
+                self.end(ending);
             }
         }
         shared.control.thread_ends();
@@ -136,14 +158,20 @@ impl Vcpu {
             return None;
         }
         self.has_entered = true;
+        self.board.trace.enters(self.index);
         let after = match self.fd.run() {
-            Ok(exit) => serve(
-                exit,
-                &self.board,
-                &self.shared,
-                self.lapic.as_mut(),
-                self.index,
-            ),
+            Ok(exit) => {
+                self.board.trace.left(self.index);
+                self.int3 = None;
+                serve(
+                    exit,
+                    &self.board,
+                    &self.shared,
+                    &self.debug,
+                    self.lapic.as_mut(),
+                    self.index,
+                )
+            }
             Err(error) => self.not_entered(error),
         };
         self.follow(after)
@@ -152,8 +180,13 @@ impl Vcpu {
     pub(super) fn follow(&mut self, after: After) -> Option<Ending> {
         match after {
             After::Continue => None,
-            After::Hypercall => self.hypercall(),
+            After::Hypercall => self.hypercall(CallSite::Stub),
+            After::XenHypercall => self.xen_hypercall(),
+            After::InterceptedXenHypercall => self.intercepted_xen_hypercall(),
             After::Halt => self.halt(),
+            After::Debug(stop) => self.stopped(stop),
+            After::PortOut(port, byte) => self.port_out(port, byte),
+            After::InternalError => self.internal_error(),
             After::End(ending) => Some(self.with_registers(ending)),
         }
     }
@@ -199,7 +232,9 @@ impl Vcpu {
     }
 
     /// Halts: under `--halt kvm` by asking KVM for it, under `--halt vmm` in [`Self::wait_halted`].
-    fn halt(&mut self) -> Option<Ending> {
+    pub(super) fn halt(&mut self) -> Option<Ending> {
+        self.board.trace.halted(self.index);
+        self.shared.count_halt();
         if self.board.halt_in == HaltIn::Vmm {
             self.activity = Activity::Halted;
             return None;
@@ -216,7 +251,10 @@ impl Vcpu {
 
     fn wait_halted(&mut self) -> Option<Ending> {
         match self.shared.halt.halt(self.board.halt_poll) {
-            Wake::Kicked => self.activity = Activity::Running,
+            Wake::Kicked => {
+                self.board.trace.woke(self.index);
+                self.activity = Activity::Running;
+            }
             Wake::Init => {
                 self.finish_instruction();
                 self.activity = Activity::WaitingForSipi;
@@ -274,17 +312,43 @@ impl Vcpu {
             .get_regs()
             .and_then(|regs| Ok((regs, self.fd.get_sregs()?)));
         crash.registers = registers.ok().map(Box::new);
-        if crash.reason == CrashReason::EmulationFailure {
-            match internal_error::read(self.fd.get_kvm_run()) {
-                InternalError::Emulation { instruction_bytes } => {
-                    crash.instruction_bytes = instruction_bytes;
-                }
-                InternalError::Other { suberror } => {
-                    crash.reason = CrashReason::InternalError { suberror };
-                }
-            }
-        }
         Ending::Crashed(crash)
+    }
+
+    /// KVM cannot go on. An INT3 it cannot emulate is one as good as one that it took.
+    fn internal_error(&mut self) -> Option<Ending> {
+        let (reason, instruction_bytes) = match internal_error::read(self.fd.get_kvm_run()) {
+            InternalError::Emulation { instruction_bytes } => {
+                match instruction_bytes.first() {
+                    Some(&INT3) => return self.int3(),
+                    Some(&FWAIT) => match fwait::carry_out(&self.fd) {
+                        Ok(Fwait::Done) => {
+                            self.one_is_done();
+                            return None;
+                        }
+                        Ok(Fwait::Faults) => {}
+                        Err(error) => return Some(Ending::Failed(self.index, error.into())),
+                    },
+                    _ => {}
+                }
+                (CrashReason::EmulationFailure, instruction_bytes)
+            }
+            InternalError::Other { suberror } => {
+                (CrashReason::InternalError { suberror }, Vec::new())
+            }
+        };
+        Some(self.crashed(reason, instruction_bytes))
+    }
+
+    /// A crash with what only the vCPU knows.
+    pub(super) fn crashed(&mut self, reason: CrashReason, instruction_bytes: Vec<u8>) -> Ending {
+        self.with_registers(Ending::Crashed(Crash {
+            vcpu: self.index,
+            apic_id: self.shared.apic_id,
+            reason,
+            registers: None,
+            instruction_bytes,
+        }))
     }
 
     pub(super) fn regs(&mut self) -> Result<kvm_regs, kvm_ioctls::Error> {

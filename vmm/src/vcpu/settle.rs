@@ -18,7 +18,7 @@ impl Vcpu {
         match asked {
             Request::Pause => {
                 if let Some(ending) = self.settle() {
-                    self.board.end(ending);
+                    self.end(ending);
                 }
             }
             Request::Task => {
@@ -35,12 +35,18 @@ impl Vcpu {
         if !self.has_entered {
             return None;
         }
+        if let Some(int3) = self.int3.take()
+            && let Err(error) = int3.take_back(&self.fd)
+        {
+            return Some(Ending::Failed(self.index, error.into()));
+        }
         for _ in 0..EXITS_TO_FINISH {
             let after = match self.fd.run() {
                 Ok(exit) => serve(
                     exit,
                     &self.board,
                     &self.shared,
+                    &self.debug,
                     self.lapic.as_mut(),
                     self.index,
                 ),

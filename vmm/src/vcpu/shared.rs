@@ -1,16 +1,18 @@
 //! What a vCPU's thread shares with the rest of the machine.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use super::Vcpu;
 use super::control::{Control, Interrupt, Request};
 use super::exits::Exits;
+use super::hold_off::HoldOff;
 use crate::kvm::immediate_exit::ImmediateExit;
 use crate::os::signal::ThreadId;
 use crate::pv::apic_id::ApicMode;
-use crate::pv::halt::HaltState;
+use crate::pv::halt::{Doing, HaltState};
 
 /// KVM's `immediate_exit` and a signal to the vCPU's thread.
 #[derive(Debug)]
@@ -59,6 +61,11 @@ pub struct VcpuShared {
     pub halt: HaltState,
     /// Why it left the guest.
     pub exits: Exits,
+    /// Times it halted with the VMM's knowledge. Relaxed: it orders nothing.
+    halts: AtomicU64,
+    /// What it did when that was last known for sure (`--halt kvm`).
+    known: Mutex<Option<Doing>>,
+    hold_off: HoldOff,
     task: Mutex<Option<Task>>,
     apic_mode: AtomicU8,
 }
@@ -74,6 +81,9 @@ impl VcpuShared {
             }),
             halt,
             exits: Exits::default(),
+            halts: AtomicU64::new(0),
+            known: Mutex::new(None),
+            hold_off: HoldOff::default(),
             task: Mutex::new(None),
             apic_mode: AtomicU8::new(ApicMode::XApic as u8),
         }
@@ -94,6 +104,27 @@ impl VcpuShared {
         self.apic_mode.store(mode as u8, Relaxed);
     }
 
+    /// How often it has halted with the VMM's knowledge, by whatever way.
+    pub fn halts(&self) -> u64 {
+        self.halts.load(Relaxed)
+    }
+
+    /// It halts.
+    pub(super) fn count_halt(&self) {
+        self.halts.fetch_add(1, Relaxed);
+    }
+
+    /// What it did when it was loaded, or when the machine was paused. Where KVM keeps MP_STATE, it
+    /// does not tell what a vCPU that stands still would do.
+    pub fn known(&self) -> Option<Doing> {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what it does before it stands still, where that is known.
+    pub fn set_known(&self, doing: Option<Doing>) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = doing;
+    }
+
     /// Leaves `task` for the thread; [`Request::Task`] has it done.
     pub fn set_task(&self, task: impl FnOnce(&mut Vcpu) + Send + 'static) {
         *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(Task(Box::new(task)));
@@ -111,9 +142,22 @@ impl VcpuShared {
         }
     }
 
-    /// Asks the thread for something, wherever it is: in KVM_RUN or parked.
+    /// Asks the thread for something, wherever it is: in KVM_RUN, parked or kept off.
     pub fn request(&self, request: Request) {
         self.control.request(request);
         self.halt.request();
+        self.hold_off.wake();
+    }
+
+    /// Keeps the vCPU off its pCPU until then.
+    pub fn hold_off(&self, until: Instant) {
+        self.hold_off.hold(until);
+        self.control.interrupt();
+        self.halt.request();
+    }
+
+    /// The thread's side of [`Self::hold_off`].
+    pub(super) fn wait_held_off(&self) {
+        self.hold_off.wait(|| self.control.is_pending());
     }
 }

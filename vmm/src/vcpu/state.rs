@@ -7,7 +7,7 @@ use super::inspect::Activity;
 use super::run::Vcpu;
 use crate::cpu::lapic::{LocalApic, SavedLapic};
 use crate::cpu::state::{self, Kept, KvmVcpuState, TscOutcome};
-use crate::pv::halt::SavedHalt;
+use crate::pv::halt::{Doing, SavedHalt};
 
 /// Everything one vCPU has to know in another process. Its postcard form is part of the snapshot
 /// format.
@@ -141,8 +141,16 @@ impl Vcpu {
             self.shared.set_apic_mode(lapic.mode());
             self.lapic = Some(lapic);
             self.shared.halt.load(own.halt);
+            if own.halt.pv_unhalted() {
+                self.board.trace.rekick();
+            }
             self.activity = own.activity;
         }
+        self.shared.set_known(Some(match state.activity() {
+            Activity::Running => Doing::Runs,
+            Activity::Halted => Doing::Halted,
+            Activity::WaitingForSipi => Doing::WaitsForSipi,
+        }));
         Ok(tsc)
     }
 
