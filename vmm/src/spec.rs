@@ -72,6 +72,24 @@ pub enum Guest {
     File(PathBuf),
 }
 
+/// What a guest gets besides its own image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Boot {
+    /// Linux's initial RAM disk, or the modules of a multiboot image.
+    pub initrds: Vec<PathBuf>,
+    /// Linear address of the `vmcall` that kicks, where the image has no symbol that tells.
+    pub kick_site: Option<u64>,
+}
+
+/// `--preempt`: how often a random vCPU is kept off its pCPU, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Preempt {
+    /// Times a second, over all vCPUs.
+    pub per_second: f64,
+    /// For so long.
+    pub hold: Duration,
+}
+
 /// Where the serial port's output goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SerialTarget {
@@ -94,6 +112,25 @@ pub enum PvUnhalt {
     Off,
 }
 
+/// Whether the guest finds Xen's interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// KVM's alone.
+    Kvm,
+    /// Xen's, and KVM's behind it.
+    Xen,
+}
+
+/// Whether kicks are traced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tracing {
+    /// Nothing is recorded.
+    #[default]
+    Off,
+    /// Kicks, halts and wake-ups are recorded, here and in a guest that can.
+    On,
+}
+
 /// How this process runs a machine: nothing of it goes with the machine to another process.
 #[derive(Clone, Debug)]
 pub struct HostSide {
@@ -105,6 +142,31 @@ pub struct HostSide {
     pub serial: SerialTarget,
     /// JSON goes to standard output, so nothing else may.
     pub json_on_stdout: bool,
+    /// vCPUs are kept off their pCPUs at random.
+    pub preempt: Option<Preempt>,
+    /// `--trace`.
+    pub trace: Tracing,
+    /// Somebody may ask how the vCPUs do: KVM's statistics of each are kept at hand.
+    pub has_api: bool,
+}
+
+/// A guest's command line, as far as the user says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GivenCmdline {
+    /// Nothing is said: each kind of guest has its own.
+    Default,
+    /// This one, which may be empty.
+    Text(String),
+}
+
+impl GivenCmdline {
+    /// What the user gave.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Default => "",
+            Self::Text(text) => text,
+        }
+    }
 }
 
 /// One run.
@@ -113,7 +175,9 @@ pub struct RunSpec {
     /// The guest.
     pub guest: Guest,
     /// Its command line.
-    pub cmdline: String,
+    pub cmdline: GivenCmdline,
+    /// What else it boots with.
+    pub boot: Boot,
     /// Sockets, cores and threads; their product is the number of vCPUs.
     pub topology: Topology,
     /// Guest memory.
@@ -126,6 +190,8 @@ pub struct RunSpec {
     pub pv_unhalt: PvUnhalt,
     /// Features that CPUID does not show do not work (`KVM_CAP_ENFORCE_PV_FEATURE_CPUID`).
     pub enforce_pv: bool,
+    /// Xen's interface.
+    pub xen: Interface,
     /// Show `KVM_HINTS_REALTIME`.
     pub hint_realtime: bool,
     /// How long a halted vCPU polls before it gives up its pCPU; KVM's own default if not given.

@@ -2,7 +2,9 @@
 
 use crate::cpu::topology::{self, Topology};
 use crate::memory::MemorySize;
-use crate::spec::{Choice, Guest, HostSide, PvUnhalt, RunSpec, SerialTarget};
+use crate::spec::{
+    Boot, Choice, GivenCmdline, Guest, HostSide, PvUnhalt, RunSpec, SerialTarget, Tracing,
+};
 
 use super::Switches;
 
@@ -91,13 +93,18 @@ impl Setting {
         };
         Ok(RunSpec {
             guest: Guest::Bundled,
-            cmdline: format!("mode=conformance apic={} cases={cases}", apic.name()),
+            cmdline: GivenCmdline::Text(format!(
+                "mode=conformance apic={} cases={cases}",
+                apic.name()
+            )),
+            boot: Boot::default(),
             topology: self.topology()?,
             memory: MEMORY,
             kick: switches.kick,
             halt: switches.halt,
             pv_unhalt,
             enforce_pv,
+            xen: crate::spec::Interface::Kvm,
             hint_realtime: false,
             halt_poll_ns: None,
             disable_exits: Vec::new(),
@@ -106,6 +113,9 @@ impl Setting {
                 timeout: None,
                 serial: SerialTarget::Buffer,
                 json_on_stdout: false,
+                preempt: None,
+                trace: Tracing::Off,
+                has_api: false,
             },
             drop_kick: None,
         })

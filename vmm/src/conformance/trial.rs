@@ -127,7 +127,14 @@ impl Trial<'_> {
         let mut machine = machine::build(self.kvm, &spec)?;
         let signals = self.signals.try_clone().map_err(Error::Signals)?;
         machine.start()?;
-        let finished = events::run(&machine, signals, spec.host.timeout, self.progress, None)?;
+        let finished = events::run(
+            &machine,
+            signals,
+            spec.host.timeout,
+            self.progress,
+            None,
+            None,
+        )?;
         machine.stop();
         let serial = machine.board.ports.serial.captured();
         Ok(Ran {
@@ -153,12 +160,15 @@ fn stopped(end: End) -> Option<String> {
         End::Guest(Ending::Exit(_)) => "the guest gave up".to_owned(),
         End::Guest(Ending::Stopped | Ending::Left) => "the machine was stopped".to_owned(),
         End::Guest(Ending::Reset) => "the guest reset the machine".to_owned(),
+        End::Guest(Ending::PowerOff | Ending::DebugExit(_)) => {
+            "the guest switched the machine off".to_owned()
+        }
         End::Guest(Ending::Crashed(crash)) => {
             format!("crashed: APIC ID {}: {}", crash.apic_id, crash.reason)
         }
         End::Guest(Ending::Failed(vcpu, error)) => format!("vCPU {} failed: {error}", vcpu.0),
         End::Timeout => "the guest took too long".to_owned(),
-        End::Interrupted => INTERRUPTED.to_owned(),
+        End::Interrupted | End::Console => INTERRUPTED.to_owned(),
         End::Hung(hang) => format!("hung: {}", hang.sentence),
     })
 }

@@ -87,6 +87,19 @@ pub fn tsc_goes_back(saved_guest_tsc: u64, host_tsc_now: u64) -> bool {
     host_tsc_now.wrapping_sub(saved_guest_tsc).cast_signed() < 0
 }
 
+/// The host's TSC when the guest's was `guest_tsc`: the guest's is the host's at the rate of
+/// `guest_khz` instead of `host_khz`, plus `offset`. A rate of 0 is not known, and taken to be the
+/// host's.
+#[must_use]
+pub fn host_tsc_of(guest_tsc: u64, offset: u64, guest_khz: u64, host_khz: u64) -> u64 {
+    let scaled = guest_tsc.wrapping_sub(offset);
+    if guest_khz == host_khz || guest_khz == 0 || host_khz == 0 {
+        return scaled;
+    }
+    let tsc = u128::from(scaled) * u128::from(host_khz) / u128::from(guest_khz);
+    u64::try_from(tsc).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 #[path = "clock_test.rs"]
 mod tests;

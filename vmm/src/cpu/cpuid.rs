@@ -7,6 +7,7 @@ use super::topology::Topology;
 use super::topology_leaves::{
     self as shared, AMD_EXTENDED_TOPOLOGY, EXTENDED_TOPOLOGY, EXTENDED_TOPOLOGY_V2,
 };
+use super::xen_leaves;
 
 /// Leaf 1, bit 21 of ECX: the local APIC has x2APIC mode. KVM's always has, and ours.
 const X2APIC: u32 = 1 << 21;
@@ -37,6 +38,8 @@ pub struct CpuidTemplate {
     topology: Topology,
     /// Indices of the entries that differ between vCPUs.
     own: Vec<usize>,
+    /// Index of Xen's leaf that has the vCPU's ID.
+    xen_id: Option<usize>,
 }
 
 impl CpuidTemplate {
@@ -60,6 +63,28 @@ impl CpuidTemplate {
             cpuid,
             topology: *topology,
             own,
+            xen_id: None,
+        })
+    }
+
+    /// The same with Xen's leaves, before KVM's.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`].
+    pub fn with_xen(self) -> Result<Self, Error> {
+        let mut entries = self.cpuid.as_slice().to_vec();
+        xen_leaves::make_room(&mut entries);
+        entries.extend(xen_leaves::leaves());
+        let cpuid = CpuId::from_entries(&entries).map_err(|_| Error::TooMany {
+            entries: entries.len(),
+        })?;
+        let xen_id = entries
+            .iter()
+            .position(|entry| entry.function == xen_leaves::HVM_LEAF);
+        Ok(Self {
+            cpuid,
+            xen_id,
+            ..self
         })
     }
 
@@ -70,6 +95,9 @@ impl CpuidTemplate {
         let entries = self.cpuid.as_mut_slice();
         for &at in &self.own {
             shared::set_own(&mut entries[at], &self.topology, index);
+        }
+        if let Some(entry) = self.xen_id.and_then(|at| entries.get_mut(at)) {
+            entry.ebx = index;
         }
         &self.cpuid
     }

@@ -182,7 +182,7 @@ impl PvFeatures {
 }
 
 /// Whether `leaf` is in the range hypervisors answer.
-pub(super) fn is_hypervisor_leaf(leaf: u32) -> bool {
+pub(in crate::cpu) fn is_hypervisor_leaf(leaf: u32) -> bool {
     leaf & 0xf000_0000 == 0x4000_0000
 }
 

@@ -15,12 +15,22 @@ use crate::migrate::{Destination, MachineError, Refusal};
 use crate::os::limits;
 use crate::spec::HostSide;
 
+/// What a machine does first where it has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// It runs.
+    Run,
+    /// It stands still as by [`PausedMachine::stay`]: for a debugger.
+    Stay,
+}
+
 /// A place for a machine from another process.
 #[derive(Debug)]
 pub struct Arriving<'a> {
     kvm: &'a Kvm,
     host: &'a HostSide,
     loading: Loading,
+    first: First,
     /// Stands still until it runs here.
     machine: Option<Machine>,
     kicks_repaired: u64,
@@ -28,17 +38,18 @@ pub struct Arriving<'a> {
 
 impl<'a> Arriving<'a> {
     /// Nothing has come yet.
-    pub fn new(kvm: &'a Kvm, host: &'a HostSide, loading: Loading) -> Self {
+    pub fn new(kvm: &'a Kvm, host: &'a HostSide, loading: Loading, first: First) -> Self {
         Self {
             kvm,
             host,
             loading,
+            first,
             machine: None,
             kicks_repaired: 0,
         }
     }
 
-    /// The machine, running, once it has come, and how many kicks were given back to it.
+    /// The machine, doing what it does first, once it has come, and how many kicks were given back to it.
     pub fn into_machine(self) -> Option<(Machine, u64)> {
         self.machine.map(|machine| (machine, self.kicks_repaired))
     }
@@ -69,7 +80,7 @@ fn because(error: &dyn std::error::Error) -> Refusal {
 
 impl Destination for Arriving<'_> {
     fn accept(&mut self, description: &[u8]) -> Result<GuestMemoryMmap, Refusal> {
-        let description = postcard::from_bytes(description).map_err(|error| because(&error))?;
+        let description = Description::from_wire(description).map_err(|error| because(&error))?;
         self.build(description).map_err(|error| match error {
             Error::OtherHost(differences) => Refusal {
                 differences: differences.iter().map(ToString::to_string).collect(),
@@ -79,7 +90,7 @@ impl Destination for Arriving<'_> {
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), Refusal> {
-        let state: MachineState = postcard::from_bytes(state).map_err(|error| because(&error))?;
+        let state = MachineState::from_wire(state).map_err(|error| because(&error))?;
         let machine = self
             .machine
             .as_ref()
@@ -92,6 +103,10 @@ impl Destination for Arriving<'_> {
 
     fn run(&mut self) -> Result<(), MachineError> {
         if let Some(machine) = &self.machine {
+            if self.first == First::Stay {
+                // Before the hold of the arrival ends: no instruction comes between.
+                PausedMachine::pause(machine).stay();
+            }
             PausedMachine::who_stayed(machine).go_on()?;
         }
         Ok(())

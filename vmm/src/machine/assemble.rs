@@ -9,13 +9,16 @@ use vm_memory::GuestMemoryMmap;
 use vmm_sys_util::eventfd::EventFd;
 
 use super::blueprint::Blueprint;
+use super::claim::Claims;
 use super::pause::Pauses;
 use super::{Error, Machine, capabilities, vcpus};
 use crate::cpu::cpuid::CpuidTemplate;
 use crate::cpu::topology::{Topology, XAPIC_ID_MAX};
 use crate::device::counter::Counter;
-use crate::device::ports::Ports;
+use crate::device::pc::{PcDevices, PcWiring};
+use crate::device::ports::{COM1_IRQ, Ports};
 use crate::device::serial::{Output, SerialPort};
+use crate::device::wires::KvmWires;
 use crate::kvm::stats::StatsFd;
 use crate::memory::{self, WriteLog};
 use crate::pv::apic_id::{ApicIds, BroadcastQuirk};
@@ -23,9 +26,12 @@ use crate::pv::hypercall::Unhalt;
 use crate::pv::kick::{KickService, Waker};
 use crate::pv::waker::KvmWaker;
 use crate::pv::{HaltIn, KickBy};
-use crate::spec::{HostSide, SerialTarget};
+use crate::spec::{HostSide, SerialTarget, Tracing};
+use crate::trace::Tracer;
 use crate::vcpu::board::Board;
 use crate::vcpu::park_waker::ParkWaker;
+use crate::vcpu::stops::Stops;
+use crate::vcpu::xen::XenSide;
 
 /// A VM with memory and bare vCPUs.
 #[derive(Debug)]
@@ -112,13 +118,37 @@ pub(super) fn assemble(
         )),
         HaltIn::Vmm => Box::new(ParkWaker::new(Arc::clone(&shared_vcpus))),
     };
+    let pc = blueprint.pc.as_ref().map(|pc| {
+        Ok::<_, Error>(PcDevices::new(PcWiring {
+            set: pc.devices,
+            vcpus: blueprint.vcpus(),
+            memory: blueprint.memory()?,
+            wires: Box::new(KvmWires::new(Arc::clone(&vm), memory.clone())),
+        }))
+    });
+    let pc = pc.transpose()?;
+    let serial = serial_port(host, &vm, &blueprint)?;
+    let trace = match host.trace {
+        Tracing::Off => Tracer::off(),
+        Tracing::On => {
+            let khz = fds.first().and_then(|fd| fd.get_tsc_khz().ok());
+            Tracer::on(blueprint.vcpus(), blueprint.halt_in, khz)
+        }
+    };
     let board = Arc::new(Board {
-        kick: KickService::new(apic_ids.clone(), ids.clone(), waker, drop_kick),
+        kick: KickService::new(
+            apic_ids.clone(),
+            ids.clone(),
+            waker,
+            drop_kick,
+            trace.clone(),
+        ),
+        trace,
         ids,
         ports: Ports {
-            serial: SerialPort::new(serial_output(host)?)
-                .map_err(|e| Error::System("the serial port's output".to_owned(), e))?,
+            serial,
             counter: Counter::new(blueprint.vcpus()),
+            pc,
         },
         halt_in: blueprint.halt_in,
         halt_poll: Duration::from_nanos(blueprint.halt_poll_ns.unwrap_or(0).into()),
@@ -129,17 +159,24 @@ pub(super) fn assemble(
         },
         signature: blueprint.signature,
         has_stub_page: blueprint.has_stub_page,
+        kick_site: blueprint.pc.as_ref().and_then(|pc| pc.kick_site),
+        xen: blueprint
+            .xen
+            .map(|xen| XenSide::new(blueprint.vcpus(), memory.clone(), xen.hypercalls_by)),
         sync_regs: vm.check_extension(Cap::SyncRegs),
         vcpus: Arc::clone(&shared_vcpus),
         user_hypercalls: AtomicBool::new(false),
         ending: Mutex::new(None),
         over: AtomicBool::new(false),
-        ended: EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)
-            .map_err(|e| Error::System("eventfd".to_owned(), e))?,
+        ended: eventfd()?,
+        stops: Stops::default(),
     });
     let vcpus = vcpus::make(fds, &apic_ids, blueprint.enforce_pv, template, &board)?;
-    if blueprint.kick_by == KickBy::Vmm && blueprint.halt_in == HaltIn::Kvm {
-        // Without them kicks to halted vCPUs are counted as kicks to running ones.
+    let takes_kicks = blueprint.kick_by == KickBy::Vmm || blueprint.xen.is_some();
+    let tells_halted = takes_kicks && blueprint.halt_in == HaltIn::Kvm;
+    if tells_halted || host.has_api {
+        // Without them kicks to halted vCPUs are counted as kicks to running ones, and who asks
+        // hears less.
         let _ = vcpus::open_stats(&vcpus).map(|opened| stats.set(opened));
     }
     let shared = vcpus.iter().map(|vcpu| Arc::clone(vcpu.shared())).collect();
@@ -148,16 +185,42 @@ pub(super) fn assemble(
     Ok(Machine {
         vm,
         memory,
-        patience: blueprint.patience(),
+        patience: blueprint.patience() + host.preempt.map_or(Duration::ZERO, |asked| asked.hold),
         blueprint,
         board,
+        kvm_stats: stats,
         vcpus,
         threads: Vec::new(),
         affinity: host.cpus.clone(),
+        preempt: host.preempt,
+        cmdline_added: Vec::new(),
+        symbols: None,
         pauses: Pauses::default(),
+        claims: Claims::default(),
+        planted: Mutex::default(),
         kept: OnceLock::new(),
         arrival: Mutex::new(None),
     })
+}
+
+/// COM1. Only a PC has an interrupt controller that listens to it.
+fn serial_port(host: &HostSide, vm: &VmFd, blueprint: &Blueprint) -> Result<SerialPort, Error> {
+    let output = serial_output(host)?;
+    let made = match &blueprint.pc {
+        None => SerialPort::new(output),
+        Some(_) => {
+            let line = Arc::new(eventfd()?);
+            vm.register_irqfd(&line, COM1_IRQ.into())
+                .map_err(|e| Error::Ioctl("KVM_IRQFD", e))?;
+            SerialPort::with_interrupt(output, line)
+        }
+    };
+    made.map_err(|e| Error::System("the serial port's output".to_owned(), e))
+}
+
+fn eventfd() -> Result<EventFd, Error> {
+    EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)
+        .map_err(|e| Error::System("eventfd".to_owned(), e))
 }
 
 fn serial_output(host: &HostSide) -> Result<Output, Error> {

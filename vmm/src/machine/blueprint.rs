@@ -4,6 +4,9 @@ use guest_payload::args::Args;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use super::platform::PcBuild;
+use super::xen::XenBuild;
+use crate::boot::Platform;
 use crate::cpu::topology::Topology;
 use crate::memory::MemorySize;
 use crate::pv::{HaltIn, KickBy};
@@ -45,17 +48,27 @@ pub struct Blueprint {
     pub results_gpa: Option<u64>,
     /// CPUID.1:EAX, which EDX holds after INIT.
     pub signature: u32,
+    /// What a machine for foreign guests has beside. Saved apart, so that the form of a machine
+    /// without it stays what it was.
+    #[serde(skip)]
+    pub pc: Option<PcBuild>,
+    /// How Xen's interface was built, under `--xen`. Saved apart, as [`Self::pc`].
+    #[serde(skip)]
+    pub xen: Option<XenBuild>,
 }
 
 /// What the trials of this host and the guest's image decided.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Decided {
+    pub(super) cmdline: String,
     pub(super) kick_by: KickBy,
     pub(super) halt_in: HaltIn,
     pub(super) shows_pv_unhalt: bool,
     pub(super) has_stub_page: bool,
     pub(super) results_gpa: Option<u64>,
     pub(super) signature: u32,
+    pub(super) pc: Option<PcBuild>,
+    pub(super) xen: Option<XenBuild>,
 }
 
 impl Blueprint {
@@ -66,7 +79,7 @@ impl Blueprint {
                 Guest::Bundled => crate::report::run::BUNDLED_GUEST.to_owned(),
                 Guest::File(path) => path.display().to_string(),
             },
-            cmdline: spec.cmdline.clone(),
+            cmdline: decided.cmdline,
             sockets: spec.topology.sockets(),
             cores: spec.topology.cores(),
             threads: spec.topology.threads(),
@@ -81,6 +94,8 @@ impl Blueprint {
             has_stub_page: decided.has_stub_page,
             results_gpa: decided.results_gpa,
             signature: decided.signature,
+            pc: decided.pc,
+            xen: decided.xen,
         }
     }
 
@@ -98,6 +113,14 @@ impl Blueprint {
     /// [`Error::MemorySize`] for an amount no `vmm run` takes.
     pub fn memory(&self) -> Result<MemorySize, Error> {
         MemorySize::from_bytes(self.memory_bytes).ok_or(Error::MemorySize(self.memory_bytes))
+    }
+
+    /// What there is beside the vCPUs.
+    pub fn platform(&self) -> Platform {
+        match self.pc {
+            Some(_) => Platform::Pc,
+            None => Platform::Bare,
+        }
     }
 
     /// vCPUs.

@@ -9,14 +9,21 @@ use kvm_ioctls::{Cap, Kvm};
 use super::assemble::{self, Frame};
 use super::blueprint::{Blueprint, Decided};
 use super::guest::LoadedGuest;
-use super::switches::KvmKick;
-use super::{Error, Machine, capabilities, switches, vcpus};
+use super::linux_cmdline::{self, Cmdline};
+use super::platform::PcBuild;
+use super::switches::{KvmKick, WayIn};
+use super::xen::{self, XenBuild};
+use super::{Error, Machine, capabilities, kick_site, switches, vcpus};
+use crate::boot::{Kind, Platform};
 use crate::cpu::cpuid::CpuidTemplate;
 use crate::cpu::pv_leaves::{KickTaker, LocalApics, Offer, PvFeatures, Vmcall};
+use crate::device::DeviceSet;
 use crate::host::{Sureness, VmcallAnswer};
 use crate::memory;
+use crate::pv::xen::HypercallsBy;
 use crate::pv::{HaltIn, KickBy};
-use crate::spec::{Choice, DisabledExit, PvUnhalt, RunSpec};
+use crate::spec::{Choice, DisabledExit, Interface, PvUnhalt, RunSpec, Tracing};
+use crate::trace;
 use crate::vcpu::Vcpu;
 
 /// Builds what `spec` asks for, up to the first instruction.
@@ -25,13 +32,22 @@ use crate::vcpu::Vcpu;
 /// [`Error`]; nothing is left behind.
 pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
     assemble::check_vcpus(kvm, &spec.topology)?;
-    let guest = LoadedGuest::read(&spec.guest, spec.memory)?;
-    let has_stub_page = guest.image.stub_page.is_some();
+    let guest = LoadedGuest::read_for(&spec.guest, &spec.boot.initrds, spec.memory, spec.xen)?;
+    let platform = guest.platform();
+    let way_in = way_in(spec, &guest)?;
     let halt_in = switches::halt_in(spec.halt);
+    if platform == Platform::Pc && halt_in == HaltIn::Vmm {
+        return Err(switches::Error::PcHaltsInKvm.into());
+    }
     let drops_kick = spec.drop_kick.is_some();
-    switches::check(spec.kick, halt_in, has_stub_page, drops_kick)?;
-    let decides_who_kicks = has_stub_page || spec.kick == Choice::Kvm;
-    let vmcall = VmcallAnswer::seek(if decides_who_kicks {
+    let kick = match spec.boot.kick_site {
+        // Who says where to take the kick wants it taken.
+        Some(_) => Choice::Vmm,
+        None => spec.kick,
+    };
+    switches::check(kick, halt_in, way_in, drops_kick)?;
+    let decides_who_kicks = way_in != WayIn::None || kick == Choice::Kvm;
+    let mut vmcall = VmcallAnswer::seek(if decides_who_kicks {
         Sureness::Tried
     } else {
         Sureness::Safe
@@ -42,30 +58,49 @@ pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
     // Before the VM, so that it goes after it.
     let memory = memory::map(spec.memory)?;
     let wanted = capabilities::Wanted {
+        platform,
         halt_in,
         halt_poll_ns: spec.halt_poll_ns,
         disabled_exits: DisabledExit::bits(&spec.disable_exits),
+        interface: spec.xen,
     };
     let frame = Frame::make(kvm, memory, &spec.topology, &wanted)?;
-    let start_info = guest.load(&frame.memory, spec.memory, &spec.cmdline, &frame.apic_ids)?;
+    let xen = (spec.xen == Interface::Xen).then(|| XenBuild {
+        hypercalls_by: xen::choose_hypercalls(&frame.vm),
+    });
+    let cmdline = match guest.kind() {
+        Kind::Linux => linux_cmdline::complete(&spec.cmdline, vmcall_here(&mut vmcall)?),
+        Kind::Pvh | Kind::Multiboot => Cmdline::as_given(&spec.cmdline),
+    };
+    let entry = guest.load(&frame.memory, spec.memory, &cmdline, &frame.apic_ids)?;
+    if let (Tracing::On, Some(results)) = (spec.host.trace, guest.results()) {
+        trace::guest::ask(
+            &frame.memory,
+            results,
+            trace::ring_events(spec.topology.vcpus()),
+        );
+    }
     let supported = kvm
         .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
         .map_err(|e| Error::Ioctl("KVM_GET_SUPPORTED_CPUID", e))?;
 
-    let vmcall = if vmcall.completes()? {
-        Vmcall::Completes
-    } else {
-        Vmcall::NeverCompletes
+    let xen_takes_vmcall = xen.is_some_and(|xen| xen.hypercalls_by != HypercallsBy::Port);
+    let vmcall = match vmcall_here(&mut vmcall)? {
+        // To KVM's own hypercalls it is the same: nobody answers.
+        Vmcall::Completes if !xen_takes_vmcall => Vmcall::Completes,
+        _ => Vmcall::NeverCompletes,
     };
-    let kvm_kick = if vmcall == Vmcall::NeverCompletes {
+    let kvm_kick = if xen_takes_vmcall {
+        KvmKick::XenTakesVmcall
+    } else if vmcall == Vmcall::NeverCompletes {
         KvmKick::VmcallNeverCompletes
     } else if supported_features(&supported) & FEATURE_PV_UNHALT == 0 {
         KvmKick::NoPvUnhalt
     } else {
         KvmKick::Works
     };
-    let kick_by = switches::kick_by(spec.kick, halt_in, has_stub_page, drops_kick, kvm_kick)?;
-    if kick_by == KickBy::Vmm {
+    let kick_by = switches::kick_by(kick, halt_in, way_in, drops_kick, kvm_kick)?;
+    if kick_by == KickBy::Vmm && way_in == WayIn::StubPage {
         guest.take_over_stubs(&frame.memory)?;
     }
     let offer = |shown| if shown { Offer::Shown } else { Offer::Hidden };
@@ -89,11 +124,23 @@ pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
     let blueprint = Blueprint::new(
         spec,
         Decided {
+            cmdline: cmdline.text,
             kick_by,
             halt_in,
             shows_pv_unhalt: features.offers_pv_unhalt(supported_features(&supported)),
-            has_stub_page,
-            results_gpa: guest.image.results,
+            has_stub_page: way_in == WayIn::StubPage,
+            results_gpa: guest.results(),
+            xen,
+            pc: (platform == Platform::Pc).then(|| PcBuild {
+                devices: match guest.kind() {
+                    Kind::Multiboot => DeviceSet::TestImage,
+                    Kind::Linux | Kind::Pvh => DeviceSet::Pc,
+                },
+                kick_site: match (kick_by, way_in) {
+                    (KickBy::Vmm, WayIn::Breakpoint(site)) => Some(site),
+                    _ => None,
+                },
+            }),
             signature: supported
                 .as_slice()
                 .iter()
@@ -102,7 +149,10 @@ pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
         },
     );
     let mut template = CpuidTemplate::new(&supported, &features, &spec.topology)?;
-    let machine = assemble::assemble(
+    if xen.is_some() {
+        template = template.with_xen()?;
+    }
+    let mut machine = assemble::assemble(
         frame,
         blueprint,
         &spec.host,
@@ -111,11 +161,42 @@ pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
     )?;
     let first = machine.stopped_vcpus().first().map(Vcpu::fd);
     first
-        .map_or(Ok(()), |fd| {
-            vcpus::start_at_entry(fd, guest.image.entry, start_info)
-        })
+        .map_or(Ok(()), |fd| vcpus::start_at(fd, entry))
         .map_err(|e| Error::Ioctl("setting the first vCPU's registers", e))?;
+    if platform == Platform::Pc {
+        for vcpu in machine.stopped_vcpus() {
+            vcpus::wire_local_interrupts(vcpu.fd(), vcpu.index())
+                .map_err(|e| Error::Ioctl("setting the local APICs' LINT pins", e))?;
+        }
+    }
+    machine.cmdline_added = cmdline.added;
+    machine.symbols = (platform == Platform::Pc).then(|| guest.into_symbols());
     Ok(machine)
+}
+
+fn vmcall_here(answer: &mut VmcallAnswer) -> Result<Vmcall, Error> {
+    Ok(match answer.completes()? {
+        true => Vmcall::Completes,
+        false => Vmcall::NeverCompletes,
+    })
+}
+
+/// How this guest's kicks can reach the VMM.
+fn way_in(spec: &RunSpec, guest: &LoadedGuest) -> Result<WayIn, switches::Error> {
+    let has_stub_page = guest.stub_page().is_some();
+    match spec.boot.kick_site {
+        Some(_) if has_stub_page => Err(switches::Error::SiteAndStubPage),
+        Some(_) if spec.kick == Choice::Kvm => Err(switches::Error::SiteNeedsVmm),
+        Some(_) if guest.platform() == Platform::Bare => Err(switches::Error::SiteNeedsPc),
+        Some(site) if !kick_site::may_be(guest, site) => Err(switches::Error::NoVmcallAt(site)),
+        Some(site) => Ok(WayIn::Breakpoint(site)),
+        None if has_stub_page => Ok(WayIn::StubPage),
+        // The symbol table is looked through only for who may need it.
+        None if guest.kind() == Kind::Linux && spec.kick != Choice::Kvm => {
+            Ok(kick_site::find(guest).map_or(WayIn::None, WayIn::Breakpoint))
+        }
+        None => Ok(WayIn::None),
+    }
 }
 
 /// The PV features that KVM can do, from its own leaf.

@@ -1,5 +1,6 @@
 //! The capabilities that a VM needs turned on.
 
+use guest_payload::abi::xen::MSR_HYPERCALL_PAGE;
 use kvm_bindings::{
     KVM_CAP_HALT_POLL, KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_X2APIC_API, KVM_CAP_X86_DISABLE_EXITS,
     KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER, KVM_MSR_EXIT_REASON_INVAL,
@@ -8,9 +9,11 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{MsrFilterDefaultAction, MsrFilterRange, MsrFilterRangeFlags, VmFd};
 
-use super::Error;
+use super::{Error, irqchip};
+use crate::boot::Platform;
 use crate::cpu::lapic;
 use crate::pv::HaltIn;
+use crate::spec::Interface;
 
 fn enable(vm: &VmFd, cap: u32, argument: u64, what: &'static str) -> Result<(), Error> {
     let mut request = kvm_enable_cap {
@@ -21,15 +24,30 @@ fn enable(vm: &VmFd, cap: u32, argument: u64, what: &'static str) -> Result<(), 
     vm.enable_cap(&request).map_err(|e| Error::Ioctl(what, e))
 }
 
+/// The local APICs alone: closing a VM that has PIC and PIT takes tens of milliseconds.
+fn split_irqchip(vm: &VmFd) -> Result<(), Error> {
+    const IOAPIC_PINS: u64 = 24;
+    enable(
+        vm,
+        KVM_CAP_SPLIT_IRQCHIP,
+        IOAPIC_PINS,
+        "KVM_CAP_SPLIT_IRQCHIP",
+    )
+}
+
 /// What the machine needs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
+    /// What there is beside the vCPUs.
+    pub(super) platform: Platform,
     /// Where halted vCPUs wait.
     pub(super) halt_in: HaltIn,
     /// `KVM_CAP_HALT_POLL`; KVM's own default if not given.
     pub(super) halt_poll_ns: Option<u32>,
     /// The bits of `KVM_CAP_X86_DISABLE_EXITS`.
     pub(super) disabled_exits: u64,
+    /// Whether the guest finds Xen's interface.
+    pub(super) interface: Interface,
 }
 
 /// Turns on what is `wanted`, before the first vCPU. `wide_ids`: some APIC ID needs more than 8
@@ -44,13 +62,10 @@ pub(super) fn enable_all(vm: &VmFd, wanted: &Wanted, wide_ids: bool) -> Result<(
         .map_err(|e| Error::Ioctl("KVM_SET_TSS_ADDR", e))?;
     match wanted.halt_in {
         HaltIn::Kvm => {
-            const IOAPIC_PINS: u64 = 24;
-            enable(
-                vm,
-                KVM_CAP_SPLIT_IRQCHIP,
-                IOAPIC_PINS,
-                "KVM_CAP_SPLIT_IRQCHIP",
-            )?;
+            match wanted.platform {
+                Platform::Pc => irqchip::create(vm)?,
+                Platform::Bare => split_irqchip(vm)?,
+            }
             let quirk = if wide_ids {
                 KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK
             } else {
@@ -59,27 +74,9 @@ pub(super) fn enable_all(vm: &VmFd, wanted: &Wanted, wide_ids: bool) -> Result<(
             let flags = u64::from(KVM_X2APIC_API_USE_32BIT_IDS | quirk);
             enable(vm, KVM_CAP_X2APIC_API, flags, "KVM_CAP_X2APIC_API")?;
         }
-        HaltIn::Vmm => {
-            let reasons = KVM_MSR_EXIT_REASON_UNKNOWN
-                | KVM_MSR_EXIT_REASON_INVAL
-                | KVM_MSR_EXIT_REASON_FILTER;
-            enable(
-                vm,
-                KVM_CAP_X86_USER_SPACE_MSR,
-                reasons.into(),
-                "KVM_CAP_X86_USER_SPACE_MSR",
-            )?;
-            // The mode of our local APIC is ours: without this KVM keeps IA32_APIC_BASE.
-            let apic_base = MsrFilterRange {
-                flags: MsrFilterRangeFlags::READ | MsrFilterRangeFlags::WRITE,
-                base: lapic::MSR_APIC_BASE,
-                msr_count: 1,
-                bitmap: &[0],
-            };
-            vm.set_msr_filter(MsrFilterDefaultAction::ALLOW, &[apic_base])
-                .map_err(|e| Error::Ioctl("KVM_X86_SET_MSR_FILTER", e))?;
-        }
+        HaltIn::Vmm => {}
     }
+    send_msrs_to_us(vm, wanted)?;
     if let Some(ns) = wanted.halt_poll_ns {
         enable(
             vm,
@@ -104,4 +101,40 @@ pub(super) fn enable_all(vm: &VmFd, wanted: &Wanted, wide_ids: bool) -> Result<(
         )?;
     }
     Ok(())
+}
+
+/// Has the MSRs that are ours come to us: under `--halt vmm` those of our own local APIC, under
+/// `--xen` the one of the hypercall page.
+fn send_msrs_to_us(vm: &VmFd, wanted: &Wanted) -> Result<(), Error> {
+    let mut reasons = 0;
+    let mut filtered = Vec::new();
+    if wanted.halt_in == HaltIn::Vmm {
+        reasons |= KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL;
+        // The mode of our local APIC is ours: without this KVM keeps IA32_APIC_BASE.
+        filtered.push(lapic::MSR_APIC_BASE);
+    }
+    if wanted.interface == Interface::Xen {
+        // To KVM it is one of Hyper-V's.
+        filtered.push(MSR_HYPERCALL_PAGE);
+    }
+    if filtered.is_empty() {
+        return Ok(());
+    }
+    enable(
+        vm,
+        KVM_CAP_X86_USER_SPACE_MSR,
+        (reasons | KVM_MSR_EXIT_REASON_FILTER).into(),
+        "KVM_CAP_X86_USER_SPACE_MSR",
+    )?;
+    let ranges: Vec<_> = filtered
+        .into_iter()
+        .map(|base| MsrFilterRange {
+            flags: MsrFilterRangeFlags::READ | MsrFilterRangeFlags::WRITE,
+            base,
+            msr_count: 1,
+            bitmap: &[0],
+        })
+        .collect();
+    vm.set_msr_filter(MsrFilterDefaultAction::ALLOW, &ranges)
+        .map_err(|e| Error::Ioctl("KVM_X86_SET_MSR_FILTER", e))
 }

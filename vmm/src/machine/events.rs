@@ -9,7 +9,10 @@ use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber
 use vmm_sys_util::timerfd::TimerFd;
 
 use super::Machine;
+use super::console::{Console, Found};
+use super::preempt::Preemptor;
 use super::watchdog::{Finding, Watchdog};
+use crate::device::serial_input::Room;
 use crate::os::signal;
 use crate::report::hang::HangReport;
 use crate::report::progress::{Progress, SoFar};
@@ -26,6 +29,8 @@ pub enum End {
     Timeout,
     /// Ctrl-C or SIGTERM.
     Interrupted,
+    /// Ctrl-A x on the guest's console.
+    Console,
     /// No vCPU will ever make progress.
     Hung(HangReport),
 }
@@ -66,6 +71,20 @@ const SIGNAL: u32 = 1;
 const TICK: u32 = 2;
 const TIMEOUT: u32 = 3;
 const DOOR: u32 = 4;
+const PREEMPT: u32 = 5;
+const INPUT: u32 = 6;
+const ROOM: u32 = 7;
+
+/// Whether the console's input is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Input {
+    /// It is.
+    Heard,
+    /// Not until the guest has room, or no more.
+    Deaf,
+    /// Not until a pause is over.
+    AfterPause,
+}
 
 struct Loop<'a> {
     machine: &'a Machine,
@@ -73,8 +92,11 @@ struct Loop<'a> {
     tick: TimerFd,
     timeout: Option<TimerFd>,
     watchdog: Watchdog,
+    preemptor: Option<Preemptor>,
     progress: &'a mut Progress,
     door: Option<&'a mut (dyn Door + 'a)>,
+    console: Option<Console>,
+    input: Input,
     end: Option<End>,
 }
 
@@ -88,6 +110,7 @@ pub fn run<'a>(
     timeout: Option<Duration>,
     progress: &'a mut Progress,
     door: Option<&'a mut (dyn Door + 'a)>,
+    console: Option<Console>,
 ) -> Result<Finished, Error> {
     let mut tick = TimerFd::new()?;
     tick.reset(WATCH_INTERVAL, Some(WATCH_INTERVAL))?;
@@ -98,6 +121,10 @@ pub fn run<'a>(
             Ok::<_, Error>(timer)
         })
         .transpose()?;
+    let preemptor = machine
+        .preempt
+        .map(|asked| Preemptor::start(asked, &machine.board))
+        .transpose()?;
     let start = Instant::now();
     let end = {
         let mut events = EventManager::<Loop<'_>>::new().map_err(Error::Events)?;
@@ -107,8 +134,11 @@ pub fn run<'a>(
             tick,
             timeout,
             watchdog: Watchdog::new(start, machine.patience),
+            preemptor,
             progress,
             door,
+            console,
+            input: Input::Deaf,
             end: None,
         });
         loop {
@@ -136,17 +166,27 @@ impl MutEventSubscriber for Loop<'_> {
             .timeout
             .as_ref()
             .map(|timer| Events::with_data(timer, TIMEOUT, EventSet::IN));
+        let preempt = self
+            .preemptor
+            .as_ref()
+            .map(|preemptor| Events::with_data(&preemptor.timer, PREEMPT, EventSet::IN));
         let door = self
             .door
             .as_ref()
             .map(|door| Events::with_data_raw(door.bell(), DOOR, EventSet::IN));
-        for source in sources.into_iter().chain(timeout).chain(door) {
+        let bell = self
+            .console
+            .as_ref()
+            .map(|console| Events::with_data_raw(console.bell(), ROOM, EventSet::IN));
+        let optional = timeout.into_iter().chain(preempt).chain(door).chain(bell);
+        for source in sources.into_iter().chain(optional) {
             // Fails for a descriptor that is closed or there twice; these are neither.
             let _ = ops.add(source);
         }
+        self.listen(ops);
     }
 
-    fn process(&mut self, events: Events, _: &mut EventOps) {
+    fn process(&mut self, events: Events, ops: &mut EventOps) {
         match events.data() {
             ENDED => {
                 let ending = self
@@ -164,14 +204,33 @@ impl MutEventSubscriber for Loop<'_> {
                 self.end_with(End::Interrupted);
             }
             TIMEOUT => self.end_with(End::Timeout),
+            PREEMPT => {
+                if let Some(preemptor) = &mut self.preemptor {
+                    preemptor.next();
+                }
+            }
             DOOR => {
                 if let Some(door) = &mut self.door {
                     door.open();
                 }
             }
+            INPUT => {
+                if self.read_input() != Found::Input {
+                    self.stop_listening(ops);
+                }
+            }
+            ROOM => {
+                if let Some(console) = &self.console {
+                    console.hear();
+                }
+                self.listen(ops);
+            }
             _ => {
                 let _ = self.tick.wait();
                 self.look();
+                if self.input == Input::AfterPause && !self.machine.pauses.are_on() {
+                    self.listen(ops);
+                }
             }
         }
     }
@@ -195,9 +254,68 @@ impl Loop<'_> {
         }
     }
 
+    /// Waits for input from now on.
+    fn listen(&mut self, ops: &mut EventOps) {
+        let Some(input) = self.console.as_ref().map(Console::input) else {
+            return;
+        };
+        // A descriptor that is there twice is taken for a file below.
+        if self.input == Input::Heard {
+            return;
+        }
+        self.input = Input::Deaf;
+        // A machine that came with its input full has none at first. The bell tells when it has.
+        if self.machine.board.ports.serial.room() == Room::None {
+            return;
+        }
+        let input = Events::with_data_raw(input, INPUT, EventSet::IN);
+        // Files cannot be waited for (EPERM), because they are always ready.
+        if ops.add(input).is_err() {
+            while self.read_input() == Found::Input {}
+        } else {
+            self.input = Input::Heard;
+        }
+    }
+
+    fn stop_listening(&mut self, ops: &mut EventOps) {
+        if let Some(input) = self.console.as_ref().map(Console::input) {
+            if self.input == Input::Heard {
+                self.input = Input::Deaf;
+            }
+            // It was added.
+            let _ = ops.remove(Events::empty_raw(input));
+        }
+    }
+
+    fn read_input(&mut self) -> Found {
+        let Some(console) = &mut self.console else {
+            return Found::End;
+        };
+        let serial = &self.machine.board.ports.serial;
+        // A machine that is paused may be about to go elsewhere: what is not read yet stays here
+        // for whoever reads next. A person's keys are read all the same, because some are ours.
+        let found = if console.is_terminal() {
+            console.read(serial)
+        } else {
+            let read = self.machine.pauses.unless_on(|| console.read(serial));
+            if read.is_none() {
+                self.input = Input::AfterPause;
+            }
+            read.unwrap_or(Found::NoRoom)
+        };
+        if found == Found::Leave {
+            self.end_with(End::Console);
+        }
+        found
+    }
+
     /// Ends the run from outside, unless the guest has ended it: what it found then counts.
     fn end_with(&mut self, end: End) {
-        if !self.machine.board.has_ended() {
+        let board = &self.machine.board;
+        if board.stops.has_crash() {
+            // A debugger looks at how the guest ended.
+            board.end(Ending::Stopped);
+        } else if !board.has_ended() {
             self.end.get_or_insert(end);
         }
     }

@@ -1,12 +1,12 @@
 //! The machine that leaves: what a migration needs of it.
 
-use vm_memory::{GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use super::Machine;
 use super::pause::PausedMachine;
 use super::save::SaveError;
 use super::saved::SavedMachine;
-use crate::memory::{self, PAGE_BYTES, PageSource, PageSources, WriteLog};
+use crate::memory::{self, OwnWrites, PAGE_BYTES, PageSource, PageSources, WriteLog};
 use crate::migrate::{MachineError, Origin};
 use crate::vcpu::board::Ending;
 
@@ -33,6 +33,12 @@ impl<'m> Leaving<'m> {
         self.hidden_kicks
     }
 
+    /// What the VMM itself writes into guest memory, which KVM's log does not have.
+    fn own_writes(&self) -> Option<&OwnWrites> {
+        let xen = self.machine.board.xen.as_ref()?;
+        Some(&xen.own_writes)
+    }
+
     fn paused(&self) -> Result<&PausedMachine<'m>, MachineError> {
         self.paused
             .as_ref()
@@ -44,7 +50,7 @@ impl Origin for Leaving<'_> {
     fn description(&self) -> Result<Vec<u8>, MachineError> {
         let paused = PausedMachine::pause(self.machine);
         let saved = SavedMachine::of(&paused)?;
-        Ok(postcard::to_stdvec(&saved.description)?)
+        Ok(saved.description.to_wire()?)
     }
 
     fn memory(&self) -> &GuestMemoryMmap {
@@ -52,6 +58,9 @@ impl Origin for Leaving<'_> {
     }
 
     fn start_dirty_log(&mut self) -> Result<(), MachineError> {
+        if let Some(log) = self.own_writes() {
+            log.start();
+        }
         memory::register(&self.machine.vm, &self.machine.memory, WriteLog::On)?;
         Ok(())
     }
@@ -59,10 +68,24 @@ impl Origin for Leaving<'_> {
     fn stop_dirty_log(&mut self) {
         // Without it the machine is slower, not wrong.
         let _ = memory::register(&self.machine.vm, &self.machine.memory, WriteLog::Off);
+        if let Some(log) = self.own_writes() {
+            log.stop();
+        }
     }
 
     fn take_dirty(&mut self, region: usize, bitmap: &mut Vec<u64>) -> Result<(), MachineError> {
         *bitmap = memory::take_written(&self.machine.vm, &self.machine.memory, region)?;
+        if let (Some(log), Some(region)) =
+            (self.own_writes(), self.machine.memory.iter().nth(region))
+        {
+            let start = region.start_addr().raw_value();
+            for page in log.take(start..start.saturating_add(region.len())) {
+                let word = usize::try_from(page / 64)?;
+                if let Some(word) = bitmap.get_mut(word) {
+                    *word |= 1 << (page % 64);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -96,7 +119,7 @@ impl Origin for Leaving<'_> {
     fn save(&mut self) -> Result<Vec<u8>, MachineError> {
         let saved = SavedMachine::of(self.paused()?)?;
         self.hidden_kicks = saved.state.hidden_kicks();
-        Ok(postcard::to_stdvec(&saved.state)?)
+        Ok(saved.state.to_wire()?)
     }
 
     fn resume(&mut self) {

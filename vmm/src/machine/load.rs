@@ -11,17 +11,20 @@ use std::sync::{Arc, PoisonError};
 use kvm_bindings::kvm_lapic_state;
 
 use super::Machine;
+use super::irqchip;
 use super::pause::PausedMachine;
+use super::platform::PcMachineState;
 use super::save::local_apics;
 use super::state::MachineState;
 use crate::cpu::clock::{
     ClockPolicy, ClockSample, clock_to_set, tsc_goes_back, tsc_offset_on_target,
 };
 use crate::cpu::state::{self, Kept, Raw, Tsc, TscOutcome};
-use crate::device::{counter, serial_state};
+use crate::device::{counter, pc, serial_state};
 use crate::kvm::clock::{self, End, host_tsc};
 use crate::pv::apic_id::VcpuIndex;
 use crate::pv::kick::Unhalted;
+use crate::pv::xen;
 use crate::vcpu::board::Ending;
 use crate::vcpu::state::{HiddenKicks, LoadError as VcpuError};
 
@@ -83,6 +86,21 @@ pub enum LoadError {
     /// A device.
     #[error(transparent)]
     Serial(#[from] serial_state::RestoreError),
+    /// The build has interrupt controllers and the state none, or the other way round.
+    #[error("the state is not one of a machine with these devices")]
+    OtherPlatform,
+    /// KVM's interrupt controllers or its PIT.
+    #[error("the interrupt controllers cannot be set")]
+    Irqchip(#[source] kvm_ioctls::Error),
+    /// The devices of a PC.
+    #[error(transparent)]
+    Pc(#[from] pc::RestoreError),
+    /// Xen's interface.
+    #[error(transparent)]
+    Xen(#[from] xen::LoadError),
+    /// The machine has Xen's interface and the state has not, or the other way round.
+    #[error("of state and machine only one has Xen's interface (--xen)")]
+    OtherInterface,
     /// A vCPU's thread has ended.
     #[error("the machine has come to its end")]
     Ended,
@@ -147,7 +165,9 @@ impl Arrival {
         state.clock = self.source;
         for (vcpu, saved) in state.vcpus.iter_mut().zip(&self.tsc) {
             vcpu.kvm.tsc = saved.tsc;
-            vcpu.kvm.lapic = saved.lapic;
+            if let (Some(lapic), Some(saved)) = (&mut vcpu.kvm.lapic, &saved.lapic) {
+                state::lapic_timer::set(&mut lapic.0, &saved.0);
+            }
             vcpu.kvm.tsc_deadline = saved.deadline;
         }
     }
@@ -178,6 +198,11 @@ impl PausedMachine<'_> {
         board
             .user_hypercalls
             .store(state.devices.user_hypercalls, Relaxed);
+        match (&board.xen, &state.xen) {
+            (Some(xen), Some(saved)) => xen.interface.load(saved)?,
+            (None, None) => {}
+            _ => return Err(LoadError::OtherInterface),
+        }
         let arrival = Arrival::new(&state, loading.clock);
         let target = arrival.set_clock(machine)?;
 
@@ -209,6 +234,7 @@ impl PausedMachine<'_> {
                 check_tsc(&arrival.source)?;
             }
         }
+        self.load_pc(state.pc.as_ref())?;
         for (vcpu, _) in kvm_keeps.iter().enumerate().filter(|(_, kicked)| **kicked) {
             let index = u32::try_from(vcpu).unwrap_or(u32::MAX);
             if board.kick.rekick(VcpuIndex(index)) == Unhalted::NotAccepted {
@@ -220,6 +246,21 @@ impl PausedMachine<'_> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(arrival);
         Ok(hidden.iter().map(|hidden| u64::from(*hidden)).sum())
+    }
+
+    /// After the vCPUs: an interrupt that the I/O APIC has pending finds its local APIC. The devices
+    /// last: they raise their lines again.
+    fn load_pc(&self, state: Option<&PcMachineState>) -> Result<(), LoadError> {
+        let machine = self.machine();
+        match (&machine.board.ports.pc, state) {
+            (None, None) => Ok(()),
+            (Some(_), Some(state)) => {
+                let restored = state.irqchip.restore(&machine.vm);
+                restored.map_err(LoadError::Irqchip)?;
+                Ok(machine.board.ports.restore_pc(&state.devices)?)
+            }
+            (Some(_), None) | (None, Some(_)) => Err(LoadError::OtherPlatform),
+        }
     }
 
     /// Lets the machine go on, if nobody else keeps it still. Where it listens the guest is told that
@@ -245,6 +286,7 @@ impl PausedMachine<'_> {
             .arrival
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let came = arrival.is_some();
         let adapted = match arrival.take() {
             Some(arrival) => {
                 let target = arrival.set_clock(machine)?;
@@ -277,6 +319,11 @@ impl PausedMachine<'_> {
             outcome
                 .ok_or(LoadError::Ended)?
                 .map_err(|error| LoadError::Vcpu(index, error.into()))?;
+        }
+        if came && machine.board.ports.pc.is_some() {
+            // Requests may have come to the local APICs while these were being set.
+            irqchip::restart_pit(&machine.vm).map_err(LoadError::Irqchip)?;
+            machine.board.ports.serial.raise_again();
         }
         Ok(())
     }

@@ -5,12 +5,23 @@ mod assemble;
 pub mod blueprint;
 pub mod build;
 mod capabilities;
+pub mod claim;
+pub mod console;
+mod console_keys;
 pub mod error;
 pub mod events;
+mod extra_parts;
 pub mod guest;
+pub mod irqchip;
+mod kick_site;
 pub mod leave;
+pub mod linux_cmdline;
+pub mod live;
 pub mod load;
 pub mod pause;
+pub mod planted;
+pub mod platform;
+mod preempt;
 pub mod rebuild;
 pub mod results;
 pub mod save;
@@ -19,8 +30,10 @@ pub mod state;
 mod stuck;
 pub mod summary;
 pub mod switches;
+mod traced;
 mod vcpus;
 pub mod watchdog;
+pub mod xen;
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
@@ -32,13 +45,19 @@ use vm_memory::GuestMemoryMmap;
 pub use build::build;
 pub use error::Error;
 
+use crate::boot::symbols::Symbols;
 use crate::cpu::state::Kept;
+use crate::device::DeviceSet;
+use crate::kvm::stats::StatsFd;
 use crate::os::{affinity, signal};
+use crate::spec::{DisabledExit, Preempt, PvUnhalt};
 use crate::vcpu::Vcpu;
 use crate::vcpu::board::Board;
 use crate::vcpu::control::Request;
 use blueprint::Blueprint;
+use claim::Claims;
 use pause::{PausedMachine, Pauses};
+use planted::Planted;
 use results::PayloadView;
 
 /// vCPU threads need little; a thousand of them should not reserve gigabytes.
@@ -52,9 +71,20 @@ pub struct Machine {
     /// How much longer than usual this guest may go without progress.
     pub patience: Duration,
     affinity: Option<affinity::CpuList>,
+    /// vCPUs are kept off their pCPUs at random.
+    preempt: Option<Preempt>,
+    /// The functions of its image, where that was read here.
+    symbols: Option<Symbols>,
+    /// What was added to the guest's command line.
+    pub cmdline_added: Vec<String>,
     pauses: Pauses,
+    claims: Claims,
+    /// A debugger's INT3s.
+    pub planted: Mutex<Planted>,
     /// What there is to save of each vCPU, once somebody has asked.
     kept: OnceLock<Arc<Kept>>,
+    /// KVM's statistics of each vCPU, where they are kept at hand.
+    kvm_stats: Arc<OnceLock<Vec<StatsFd>>>,
     /// Clocks to set before a loaded machine goes on.
     arrival: Mutex<Option<load::Arrival>>,
     // Dropped in this order: KVM uses the memory as long as anything holds the VM.
@@ -75,6 +105,16 @@ impl Machine {
         self.blueprint
             .results_gpa
             .map(|gpa| PayloadView::new(&self.memory, gpa, vcpus))
+    }
+
+    /// Whether a Linux goes without PV_UNHALT though it was `asked` for, because nobody can take its kicks.
+    pub fn kicks_reach_nobody(&self, asked: PvUnhalt) -> bool {
+        let hlt_exits = self.blueprint.disabled_exits & DisabledExit::Hlt.bit() == 0;
+        let is_pc = self.blueprint.pc.as_ref();
+        is_pc.is_some_and(|pc| pc.devices == DeviceSet::Pc)
+            && asked == PvUnhalt::On
+            && hlt_exits
+            && !self.blueprint.shows_pv_unhalt
     }
 
     /// Whether somebody keeps it still.
@@ -174,3 +214,5 @@ mod kick_test;
 mod same_state_test;
 #[cfg(test)]
 mod test_machine;
+#[cfg(test)]
+mod xen_test;

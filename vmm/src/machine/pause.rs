@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Machine;
+use crate::pv::apic_id::VcpuIndex;
 use crate::vcpu::Vcpu;
 use crate::vcpu::control::Request;
 use crate::vcpu::inspect::Inspection;
@@ -18,6 +19,12 @@ impl Pauses {
     /// Whether somebody keeps the machine from running.
     pub fn are_on(&self) -> bool {
         *self.count.lock().unwrap_or_else(PoisonError::into_inner) != 0
+    }
+
+    /// Does `work` unless somebody does; nobody begins to before it is done.
+    pub(super) fn unless_on<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        (*count == 0).then(work)
     }
 }
 
@@ -38,6 +45,7 @@ impl<'a> PausedMachine<'a> {
             .unwrap_or_else(PoisonError::into_inner);
         *count += 1;
         if *count == 1 {
+            machine.note_what_they_do();
             all(machine, Request::Pause);
         }
         drop(count);
@@ -102,6 +110,30 @@ impl<'a> PausedMachine<'a> {
             .iter()
             .map(|result| result.lock().unwrap_or_else(PoisonError::into_inner).take())
             .collect()
+    }
+
+    /// Has one vCPU's thread do `task`. `None` for a vCPU that there is not, or whose thread has
+    /// ended.
+    pub fn on<T: Send + 'static>(
+        &self,
+        index: VcpuIndex,
+        task: impl FnOnce(&mut Vcpu) -> T + Send + 'static,
+    ) -> Option<T> {
+        let _alone = self
+            .machine
+            .pauses
+            .count
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let vcpu = self.machine.board.vcpu(index)?;
+        let result = Arc::new(Mutex::new(None));
+        let done = Arc::clone(&result);
+        vcpu.set_task(move |vcpu| {
+            *done.lock().unwrap_or_else(PoisonError::into_inner) = Some(task(vcpu));
+        });
+        vcpu.request(Request::Task);
+        vcpu.control.wait_until_still();
+        result.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// What each vCPU looks like, by index; `None` for one that has ended, or

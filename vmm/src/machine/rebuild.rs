@@ -7,11 +7,11 @@ use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion}
 use super::assemble::{self, Frame};
 use super::load::Shortfalls;
 use super::saved::Description;
-use super::{Error, Machine, capabilities};
+use super::{Error, Machine, capabilities, xen};
 use crate::cpu::compat::{Capability, Difference, HostOffers, differences};
 use crate::cpu::pv_leaves::Vmcall;
 use crate::host::{Sureness, VmcallAnswer};
-use crate::spec::HostSide;
+use crate::spec::{HostSide, Interface};
 
 /// Builds it. `memory` holds what the guest had in it.
 ///
@@ -29,9 +29,14 @@ pub fn rebuild(
     assemble::check_vcpus(kvm, &topology)?;
     check_memory(&blueprint, &memory)?;
     let wanted = capabilities::Wanted {
+        platform: blueprint.platform(),
         halt_in: blueprint.halt_in,
         halt_poll_ns: blueprint.halt_poll_ns,
         disabled_exits: blueprint.disabled_exits,
+        interface: match blueprint.xen {
+            Some(_) => Interface::Xen,
+            None => Interface::Kvm,
+        },
     };
     let frame = Frame::make(kvm, memory, &topology, &wanted)?;
     if shortfalls == Shortfalls::Refuse {
@@ -54,6 +59,9 @@ pub fn rebuild(
         if !found.is_empty() {
             return Err(Error::OtherHost(found));
         }
+    }
+    if let Some(xen) = blueprint.xen {
+        xen::rebuild_hypercalls(&frame.vm, xen.hypercalls_by)?;
     }
     assemble::assemble(frame, blueprint, host, None, None)
 }

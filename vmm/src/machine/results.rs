@@ -7,12 +7,14 @@ use guest_payload::abi::{
     self, CPU_ABSENT, CpuResults, LOCK_BYTES, LockObject, RESULTS_MAGIC, RESULTS_VERSION, Results,
 };
 use guest_payload::lock::{LockKind, TicketBits};
+use guest_payload::pv::Backend;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use crate::device::counter::IoCounts;
 use crate::report::cpu_counts::CpuCounts;
 use crate::report::live::LiveCounts;
 use crate::report::payload::Violations;
+use crate::trace::guest::Rings;
 
 /// A structure of the ABI as bytes, read by offset.
 #[derive(Debug)]
@@ -49,8 +51,8 @@ pub struct Header {
     pub lock: Option<LockKind>,
     /// Ticket width in bits, 0 for none.
     pub ticket_bits: u32,
-    /// Whether the PV slow path is patched in.
-    pub pv_active: bool,
+    /// Whose interface the patched-in slow path uses; `Native` where none is.
+    pub backend: Backend,
     /// CPUs that have left the workload.
     pub done_count: u32,
     /// TSC frequency, 0 where unknown.
@@ -62,8 +64,12 @@ pub struct Header {
     /// TSC at its end, 0 while it runs.
     pub end_tsc: u64,
     cpus_gpa: u64,
-    locks_gpa: u64,
-    lock_count: u64,
+    /// Address of the locks.
+    pub locks_gpa: u64,
+    /// How many there are.
+    pub lock_count: u64,
+    /// Where the CPUs note the steps of their slow paths.
+    pub trace: Rings,
     /// How far the vCPUs' TSCs were seen to differ at the start, in cycles.
     pub tsc_skew_cycles: u64,
     /// Bytes of memory that were filled before the workload.
@@ -119,7 +125,8 @@ impl<'a> PayloadView<'a> {
             ring: page.u32(offset_of!(Results, ring)),
             lock: LockKind::from_u32(page.u32(offset_of!(Results, lock_kind))),
             ticket_bits: page.u32(offset_of!(Results, ticket_bits)),
-            pv_active: page.u32(offset_of!(Results, pv_active)) != 0,
+            backend: Backend::from_number(page.u32(offset_of!(Results, pv_active)))
+                .unwrap_or(Backend::Native),
             done_count: page.u32(offset_of!(Results, done_count)),
             tsc_khz: page.u64(offset_of!(Results, tsc_khz)),
             threshold_spins: page.u64(offset_of!(Results, threshold_spins)),
@@ -128,6 +135,10 @@ impl<'a> PayloadView<'a> {
             cpus_gpa: page.u64(offset_of!(Results, cpus_gpa)),
             locks_gpa: page.u64(offset_of!(Results, locks_gpa)),
             lock_count: page.u64(offset_of!(Results, lock_count)),
+            trace: Rings {
+                gpa: page.u64(offset_of!(Results, trace_gpa)),
+                events: page.u32(offset_of!(Results, trace_events)),
+            },
             tsc_skew_cycles: page.u64(offset_of!(Results, tsc_skew_cycles)),
             fill_bytes: page.u64(offset_of!(Results, fill_bytes)),
             exception: [
@@ -197,6 +208,20 @@ impl<'a> PayloadView<'a> {
             violations,
             violations_total: violations.total(),
         }
+    }
+
+    /// Number of the CPU with this APIC ID, and how many steps it has noted.
+    pub fn traced(&self, header: &Header, apic_id: u32) -> Option<(u32, u64)> {
+        (0..self.cpu_count(header)).find_map(|number| {
+            let gpa = self.cpu_gpa(header, number)?;
+            let at = |offset: usize| gpa.checked_add(offset as u64);
+            let id = self.read(at(offset_of!(CpuResults, apic_id))?)?;
+            if u32::from_le_bytes(id) != apic_id {
+                return None;
+            }
+            let written = self.read(at(offset_of!(CpuResults, traced))?)?;
+            Some((number, u64::from_le_bytes(written)))
+        })
     }
 
     /// CPUs that have come up.

@@ -3,10 +3,13 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 
+use super::irqchip::IrqchipState;
 use super::pause::PausedMachine;
+use super::platform::PcMachineState;
 use super::state::{DeviceState, MachineState};
 use crate::cpu::pv_leaves::LocalApics;
 use crate::cpu::state::{self, Kept};
+use crate::device::pc::PcState;
 use crate::host::{self, HostError};
 use crate::kvm::clock::{self, End};
 use crate::pv::HaltIn;
@@ -23,6 +26,9 @@ pub enum SaveError {
     /// A vCPU.
     #[error("vCPU {0} cannot be saved")]
     Vcpu(u32, #[source] state::Error),
+    /// KVM's interrupt controllers or its PIT.
+    #[error("the interrupt controllers cannot be saved")]
+    Irqchip(#[source] kvm_ioctls::Error),
     /// A vCPU's thread has ended.
     #[error("the machine has come to its end")]
     Ended,
@@ -48,19 +54,31 @@ impl PausedMachine<'_> {
             vcpus.push(saved.map_err(|error| SaveError::Vcpu(index, error))?);
         }
         let board = &machine.board;
+        let (serial, devices) = board.ports.save();
         let mut state = MachineState {
             clock,
             vcpus,
             devices: DeviceState {
-                serial: board.ports.serial.save(),
+                serial,
                 counter: board.ports.counter.save(),
                 user_hypercalls: board.user_hypercalls.load(Relaxed),
             },
+            pc: self.save_pc(devices)?,
+            xen: board.xen.as_ref().map(|xen| xen.interface.save()),
         };
         if let Some(arrival) = &*arrival {
             arrival.keep_clocks(&mut state);
         }
         Ok(state)
+    }
+
+    fn save_pc(&self, devices: Option<PcState>) -> Result<Option<PcMachineState>, SaveError> {
+        let machine = self.machine();
+        let Some(devices) = devices else {
+            return Ok(None);
+        };
+        let irqchip = IrqchipState::save(&machine.vm).map_err(SaveError::Irqchip)?;
+        Ok(Some(PcMachineState { irqchip, devices }))
     }
 
     /// What there is to save of each vCPU, found once.

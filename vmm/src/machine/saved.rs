@@ -1,16 +1,21 @@
 //! A machine on its way to a file or to another process: its build and its state, without its
 //! memory.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::blueprint::Blueprint;
+use super::extra_parts::{self, ExtraParts};
 use super::pause::PausedMachine;
+use super::platform::PcMachineState;
 use super::save::SaveError;
 use super::state::{DeviceState, MachineState};
 use crate::cpu::clock::ClockSample;
 use crate::cpu::compat::{Capabilities, Capability, HostNeeds};
 use crate::cpu::topology::XAPIC_ID_MAX;
 use crate::host::Identity;
+use crate::pv::xen::HypercallsBy;
+use crate::pv::xen::SavedXen;
 use crate::pv::{HaltIn, KickBy};
 use crate::snapshot::{self, CheckedSnapshot, EncodeError, Section, SectionKind};
 use crate::vcpu::state::VcpuState;
@@ -64,6 +69,14 @@ impl SavedMachine {
         for (index, vcpu) in (0..).zip(&self.state.vcpus) {
             sections.push(Section::encode(SectionKind::Vcpu, index, vcpu)?);
         }
+        let pc = self.description.blueprint.pc.as_ref();
+        if let Some(pc) = pc.zip(self.state.pc.as_ref()) {
+            sections.push(Section::encode(SectionKind::Pc, 0, &pc)?);
+        }
+        let xen = self.description.blueprint.xen.as_ref();
+        if let Some(xen) = xen.zip(self.state.xen.as_ref()) {
+            sections.push(Section::encode(SectionKind::Xen, 0, &xen)?);
+        }
         Ok(sections)
     }
 
@@ -72,7 +85,7 @@ impl SavedMachine {
     /// # Errors
     /// [`snapshot::Error`], which names the section.
     pub fn read(snapshot: &CheckedSnapshot) -> Result<Self, snapshot::Error> {
-        let blueprint: Blueprint = snapshot.decode(SectionKind::Machine, 0)?;
+        let mut blueprint: Blueprint = snapshot.decode(SectionKind::Machine, 0)?;
         let needs: HostNeeds = snapshot.decode(SectionKind::Host, 0)?;
         let clock: ClockSample = snapshot.decode(SectionKind::Clock, 0)?;
         let devices: DeviceState = snapshot.decode(SectionKind::Devices, 0)?;
@@ -80,14 +93,93 @@ impl SavedMachine {
         let vcpus = (0..blueprint.vcpus())
             .map(|index| snapshot.decode(SectionKind::Vcpu, index))
             .collect::<Result<Vec<VcpuState>, _>>()?;
+        let (pc_build, pc) = decode_if_there(snapshot, SectionKind::Pc)?.unzip();
+        let (xen_build, xen) = decode_if_there(snapshot, SectionKind::Xen)?.unzip();
+        (blueprint.pc, blueprint.xen) = (pc_build, xen_build);
         Ok(Self {
             description: Description { blueprint, needs },
             state: MachineState {
                 clock,
                 vcpus,
                 devices,
+                pc,
+                xen,
             },
         })
+    }
+}
+
+/// The build of the machine in `snapshot`, with the parts that not every machine has.
+///
+/// # Errors
+/// [`snapshot::Error`], which names the section.
+pub fn blueprint(snapshot: &CheckedSnapshot) -> Result<Blueprint, snapshot::Error> {
+    let mut blueprint: Blueprint = snapshot.decode(SectionKind::Machine, 0)?;
+    let pc: Option<(_, PcMachineState)> = decode_if_there(snapshot, SectionKind::Pc)?;
+    let xen: Option<(_, SavedXen)> = decode_if_there(snapshot, SectionKind::Xen)?;
+    blueprint.pc = pc.map(|(build, _)| build);
+    blueprint.xen = xen.map(|(build, _)| build);
+    Ok(blueprint)
+}
+
+/// A section that not every machine has: a part of the build and a part of the state.
+fn decode_if_there<B: DeserializeOwned, S: DeserializeOwned>(
+    snapshot: &CheckedSnapshot,
+    kind: SectionKind,
+) -> Result<Option<(B, S)>, snapshot::Error> {
+    snapshot
+        .section(kind, 0)
+        .map(|_| snapshot.decode(kind, 0))
+        .transpose()
+}
+
+impl Description {
+    /// For the wire.
+    ///
+    /// # Errors
+    /// What postcard cannot express.
+    pub fn to_wire(&self) -> Result<Vec<u8>, extra_parts::Error> {
+        let mut extra = ExtraParts::default();
+        extra.add(SectionKind::Pc, self.blueprint.pc.as_ref())?;
+        extra.add(SectionKind::Xen, self.blueprint.xen.as_ref())?;
+        extra.behind(self)
+    }
+
+    /// From the wire.
+    ///
+    /// # Errors
+    /// Bytes that are no description.
+    pub fn from_wire(bytes: &[u8]) -> Result<Self, extra_parts::Error> {
+        let (mut description, mut extra): (Self, _) = ExtraParts::split(bytes)?;
+        description.blueprint.pc = extra.take(SectionKind::Pc)?;
+        description.blueprint.xen = extra.take(SectionKind::Xen)?;
+        extra.finish()?;
+        Ok(description)
+    }
+}
+
+impl MachineState {
+    /// For the wire.
+    ///
+    /// # Errors
+    /// What postcard cannot express.
+    pub fn to_wire(&self) -> Result<Vec<u8>, extra_parts::Error> {
+        let mut extra = ExtraParts::default();
+        extra.add(SectionKind::Pc, self.pc.as_ref())?;
+        extra.add(SectionKind::Xen, self.xen.as_ref())?;
+        extra.behind(self)
+    }
+
+    /// From the wire.
+    ///
+    /// # Errors
+    /// Bytes that are no state.
+    pub fn from_wire(bytes: &[u8]) -> Result<Self, extra_parts::Error> {
+        let (mut state, mut extra): (Self, _) = ExtraParts::split(bytes)?;
+        state.pc = extra.take(SectionKind::Pc)?;
+        state.xen = extra.take(SectionKind::Xen)?;
+        extra.finish()?;
+        Ok(state)
     }
 }
 
@@ -105,6 +197,13 @@ fn capabilities(blueprint: &Blueprint) -> Capabilities {
             blueprint.kick_by == KickBy::Kvm && blueprint.shows_pv_unhalt,
         ),
         (Capability::WideApicIds, wide_ids),
+        (Capability::Xen, blueprint.xen.is_some()),
+        (
+            Capability::XenVmcall,
+            blueprint
+                .xen
+                .is_some_and(|xen| xen.hypercalls_by != HypercallsBy::Port),
+        ),
     ]
     .into_iter()
     .filter_map(|(capability, needed)| needed.then_some(capability))

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::platform::PcMachineState;
 use crate::cpu::clock::ClockSample;
 use crate::device::counter::CounterState;
 use crate::device::serial_state::SerialState;
+use crate::pv::xen::SavedXen;
 use crate::vcpu::state::VcpuState;
 
 /// A machine's state. Its parts' postcard forms are part of the snapshot format.
@@ -16,6 +18,12 @@ pub struct MachineState {
     pub vcpus: Vec<VcpuState>,
     /// The devices.
     pub devices: DeviceState,
+    /// What a machine for foreign guests has beside. Saved apart, as its build is.
+    #[serde(skip)]
+    pub pc: Option<PcMachineState>,
+    /// Xen's interface, under `--xen`. Encoded behind the rest.
+    #[serde(skip)]
+    pub xen: Option<SavedXen>,
 }
 
 /// The devices' state.

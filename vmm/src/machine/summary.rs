@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use guest_payload::abi::{Control, STATE_CRASHED};
+use guest_payload::pv::Backend;
+use kvm_bindings::{kvm_regs, kvm_sregs};
 use vm_memory::{Bytes, GuestAddress};
 
 use super::Machine;
 use super::events::{End, Finished};
 use super::results::Header;
+use crate::cpu::paging::{Access, LongModeTables, Mode};
 use crate::host::Identity;
 use crate::kvm::stats::{Counters, StatsFd, moved};
 use crate::pv::KickBy;
@@ -18,7 +21,8 @@ use crate::report::hex::Hex;
 use crate::report::payload::Tally;
 use crate::report::percentile::cycles_to_ns;
 use crate::report::run::{
-    Config, EndedBy, Host, Kicks, Outcome, RunReport, SCHEMA, Topology, VcpuReport, Workload,
+    Config, EndedBy, Host, Kicks, Outcome, Preempt, RunReport, SCHEMA, Topology, VcpuReport,
+    Workload,
 };
 use crate::vcpu::board::{Crash, Ending};
 
@@ -41,6 +45,10 @@ pub fn report(machine: &Machine, host: &Identity, finished: Finished) -> RunRepo
     let violated = payload
         .as_ref()
         .is_some_and(|payload| payload.violations.total() != 0);
+    let debug_exit = match finished.end {
+        End::Guest(Ending::DebugExit(value)) => Some(value),
+        _ => None,
+    };
     let (mut outcome, ended_by, hang, crash) = judge(finished.end, machine, header.as_ref());
     if violated && !matches!(outcome, Outcome::Hung | Outcome::Crashed) {
         outcome = Outcome::Violated;
@@ -56,12 +64,13 @@ pub fn report(machine: &Machine, host: &Identity, finished: Finished) -> RunRepo
         config: config(machine, header.as_ref()),
         seconds,
         payload,
-        kicks: (machine.blueprint.kick_by == KickBy::Vmm).then(|| kicks(machine)),
+        kicks: takes_kicks(machine).then(|| kicks(machine)),
         vcpus: vcpus(machine, &cpus, header.map_or(0, |header| header.tsc_khz)),
         exits: exits(machine),
         kvm_stats: kvm_stats(machine),
         hang,
         crash,
+        debug_exit,
     }
 }
 
@@ -85,10 +94,14 @@ fn judge(end: End, machine: &Machine, header: Option<&Header>) -> Judgement {
     match end {
         End::Timeout => (Outcome::Timeout, EndedBy::Timeout, None, None),
         End::Interrupted => (Outcome::Timeout, EndedBy::Interrupt, None, None),
+        End::Console => (Outcome::Stopped, EndedBy::Console, None, None),
         End::Hung(report) => (Outcome::Hung, EndedBy::Watchdog, Some(report), None),
-        End::Guest(Ending::Exit(Control::ExitPassed) | Ending::Reset) => {
-            (Outcome::Completed, EndedBy::Guest, None, None)
-        }
+        End::Guest(
+            Ending::Exit(Control::ExitPassed)
+            | Ending::Reset
+            | Ending::PowerOff
+            | Ending::DebugExit(_),
+        ) => (Outcome::Completed, EndedBy::Guest, None, None),
         End::Guest(Ending::Stopped) => (Outcome::Stopped, EndedBy::Api, None, None),
         End::Guest(Ending::Left) => (Outcome::Migrated, EndedBy::Api, None, None),
         End::Guest(Ending::Exit(_)) => (Outcome::Violated, EndedBy::Guest, None, None),
@@ -141,21 +154,36 @@ fn crash_report(machine: &Machine, crash: Crash, header: Option<&Header>) -> Cra
         reason => reason,
     };
     let code = if crash.instruction_bytes.is_empty() {
-        code_at(machine, sregs.cs.base.wrapping_add(regs.rip))
+        code_at(machine, &regs, &sregs)
     } else {
         crash.instruction_bytes
     };
-    CrashReport::new(crash.vcpu.0, crash.apic_id, reason, registers, code)
+    let mut report = CrashReport::new(crash.vcpu.0, crash.apic_id, reason, registers, code);
+    report.symbol = machine
+        .symbols
+        .as_ref()
+        .and_then(|symbols| symbols.at(regs.rip))
+        .map(|(name, offset)| format!("{name}+{offset:#x}"));
+    report
 }
 
-/// Up to 15 bytes of guest memory at `address`, taken as physical: the guests this VMM starts run
-/// identity mapped until they say otherwise, and a wrong guess only spoils a disassembly.
-fn code_at(machine: &Machine, address: u64) -> Vec<u8> {
+/// Up to 15 bytes of guest memory at RIP; none where it cannot be told which memory that is.
+fn code_at(machine: &Machine, regs: &kvm_regs, sregs: &kvm_sregs) -> Vec<u8> {
     const INSTRUCTION_BYTES_MAX: usize = 15;
+    const CR0_PG: u64 = 1 << 31;
+    const EFER_LMA: u64 = 1 << 10;
+    let linear = sregs.cs.base.wrapping_add(regs.rip);
+    let read_entry = |gpa| machine.memory.read_obj(GuestAddress(gpa)).ok();
+    let gpa = match (sregs.cr0 & CR0_PG != 0, sregs.efer & EFER_LMA != 0) {
+        (false, _) => Some(linear),
+        (true, true) => LongModeTables::new(sregs)
+            .translate(linear, Access::Read, Mode::Supervisor, read_entry)
+            .ok(),
+        (true, false) => None,
+    };
     let mut code = vec![0; INSTRUCTION_BYTES_MAX];
-    let read = machine
-        .memory
-        .read(&mut code, GuestAddress(address))
+    let read = gpa
+        .and_then(|gpa| machine.memory.read(&mut code, GuestAddress(gpa)).ok())
         .unwrap_or(0);
     code.truncate(read);
     code
@@ -173,7 +201,8 @@ fn config(machine: &Machine, header: Option<&Header>) -> Config {
             lock: header.lock.map_or("unknown", |lock| lock.name()).to_owned(),
             ring: u8::try_from(header.ring).unwrap_or(u8::MAX),
             ticket_bits: u8::try_from(header.ticket_bits).unwrap_or(u8::MAX),
-            pv_active: header.pv_active,
+            pv_active: header.backend != Backend::Native,
+            pv: Some(header.backend.name().to_owned()),
             threshold_spins: header.threshold_spins,
             locks: args.locks,
             hold: args.hold.into(),
@@ -190,13 +219,26 @@ fn config(machine: &Machine, header: Option<&Header>) -> Config {
         pv_unhalt: blueprint.shows_pv_unhalt,
         enforce_pv: blueprint.enforce_pv,
         hint_realtime: blueprint.hint_realtime,
+        xen_hypercalls: blueprint.xen.map(|xen| xen.hypercalls_by),
         halt_poll_ns: blueprint.halt_poll_ns.map(u64::from),
         disabled_exits: blueprint.disabled_exit_names(),
         host_cpus: machine.affinity.as_ref().map(|cpus| cpus.to_vec()),
+        cmdline: header.is_none().then(|| blueprint.cmdline.clone()),
+        kick_site: machine.board.kick_site.map(Hex),
+        preempt: machine.preempt.map(|asked| Preempt {
+            per_second: asked.per_second,
+            hold_ns: u64::try_from(asked.hold.as_nanos()).unwrap_or(u64::MAX),
+        }),
     }
 }
 
-fn kicks(machine: &Machine) -> Kicks {
+/// Whether kicks come to the VMM: KVM's, or Xen's events.
+pub(super) fn takes_kicks(machine: &Machine) -> bool {
+    machine.blueprint.kick_by == KickBy::Vmm || machine.blueprint.xen.is_some()
+}
+
+/// The kicks that the VMM handled.
+pub(super) fn kicks(machine: &Machine) -> Kicks {
     let stats = machine.board.kick.stats();
     Kicks {
         handled: stats.handled.load(Relaxed),

@@ -24,12 +24,41 @@ pub enum Error {
          `vmm doctor` for more"
     )]
     NoPvUnhalt,
+    /// KVM's Xen support takes every `vmcall`.
+    #[error(
+        "--kick kvm --xen: on this host KVM hands every vmcall of a Xen guest to the VMM, so its own \
+         kick is never called; use --kick vmm"
+    )]
+    XenTakesVmcall,
     /// There is no way in for the VMM's kick.
     #[error(
-        "--kick vmm: this guest has no stub page (ELF note `vmm`, type 1), so its kicks cannot \
-         reach the VMM; use --kick kvm"
+        "--kick vmm: this guest has no stub page (ELF note `vmm`, type 1) and no symbol \
+         `kvm_kick_cpu` with a vmcall in it, so its kicks cannot reach the VMM; tell where its \
+         vmcall is by --kick-site ADDRESS, or use --kick kvm"
     )]
-    NoStubPage,
+    NoWayIn,
+    /// A stub page needs no breakpoint.
+    #[error("--kick-site: this guest kicks through its stub page; leave it out")]
+    SiteAndStubPage,
+    /// The breakpoint is for the VMM.
+    #[error("--kick-site says where the VMM takes the kick, and --kick kvm that it does not")]
+    SiteNeedsVmm,
+    /// A guest that cannot be told from the payload has no use for it.
+    #[error(
+        "--kick-site is for Linux kernels and test images; this guest is neither, leave it out"
+    )]
+    SiteNeedsPc,
+    /// The image says otherwise.
+    #[error(
+        "--kick-site {0:#x}: the image has no vmcall there; give the address of the instruction itself, \
+         as a disassembly has it, not that of its function"
+    )]
+    NoVmcallAt(u64),
+    /// A PC's interrupt controllers are KVM's, and its local APICs with them.
+    #[error(
+        "--halt vmm: this guest needs interrupt controllers, which are KVM's here; use --halt kvm"
+    )]
+    PcHaltsInKvm,
     /// Only the VMM can drop a kick.
     #[error("--drop-kick needs --kick vmm: KVM's own kicks do not pass through the VMM")]
     DropNeedsVmm,
@@ -38,7 +67,10 @@ pub enum Error {
 impl Error {
     /// Whether another host could do it.
     pub fn is_host_limit(&self) -> bool {
-        matches!(self, Self::VmcallNeverCompletes | Self::NoPvUnhalt)
+        matches!(
+            self,
+            Self::VmcallNeverCompletes | Self::NoPvUnhalt | Self::XenTakesVmcall
+        )
     }
 }
 
@@ -59,23 +91,31 @@ pub enum KvmKick {
     VmcallNeverCompletes,
     /// `KVM_GET_SUPPORTED_CPUID` does not have PV_UNHALT.
     NoPvUnhalt,
+    /// KVM's Xen support takes every `vmcall` before its own hypercalls.
+    XenTakesVmcall,
+}
+
+/// How a guest's kick can reach the VMM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WayIn {
+    /// By the stub page that its image names.
+    StubPage,
+    /// By a hardware breakpoint on its `vmcall`, at this linear address.
+    Breakpoint(u64),
+    /// Not at all.
+    None,
 }
 
 /// Refuses what no host can do.
 ///
 /// # Errors
 /// [`Error`].
-pub fn check(
-    kick: Choice,
-    halt_in: HaltIn,
-    has_stub_page: bool,
-    drops_kick: bool,
-) -> Result<(), Error> {
+pub fn check(kick: Choice, halt_in: HaltIn, way_in: WayIn, drops_kick: bool) -> Result<(), Error> {
     match kick {
         Choice::Kvm if halt_in == HaltIn::Vmm => Err(Error::KvmKicksVmmHalts),
         Choice::Kvm if drops_kick => Err(Error::DropNeedsVmm),
-        Choice::Vmm if !has_stub_page => Err(Error::NoStubPage),
-        Choice::Auto if drops_kick && !has_stub_page => Err(Error::NoStubPage),
+        Choice::Vmm if way_in == WayIn::None => Err(Error::NoWayIn),
+        Choice::Auto if drops_kick && way_in == WayIn::None => Err(Error::NoWayIn),
         Choice::Auto | Choice::Kvm | Choice::Vmm => Ok(()),
     }
 }
@@ -87,20 +127,22 @@ pub fn check(
 pub fn kick_by(
     kick: Choice,
     halt_in: HaltIn,
-    has_stub_page: bool,
+    way_in: WayIn,
     drops_kick: bool,
     kvm_kick: KvmKick,
 ) -> Result<KickBy, Error> {
-    check(kick, halt_in, has_stub_page, drops_kick)?;
+    check(kick, halt_in, way_in, drops_kick)?;
     match (kick, kvm_kick) {
         (Choice::Kvm, KvmKick::VmcallNeverCompletes) => Err(Error::VmcallNeverCompletes),
         (Choice::Kvm, KvmKick::NoPvUnhalt) => Err(Error::NoPvUnhalt),
+        (Choice::Kvm, KvmKick::XenTakesVmcall) => Err(Error::XenTakesVmcall),
         (Choice::Kvm, KvmKick::Works) => Ok(KickBy::Kvm),
         (Choice::Vmm, _) => Ok(KickBy::Vmm),
         (Choice::Auto, _) if halt_in == HaltIn::Vmm || drops_kick => Ok(KickBy::Vmm),
-        (Choice::Auto, KvmKick::VmcallNeverCompletes | KvmKick::NoPvUnhalt) if has_stub_page => {
-            Ok(KickBy::Vmm)
-        }
+        (
+            Choice::Auto,
+            KvmKick::VmcallNeverCompletes | KvmKick::NoPvUnhalt | KvmKick::XenTakesVmcall,
+        ) if way_in != WayIn::None => Ok(KickBy::Vmm),
         (Choice::Auto, _) => Ok(KickBy::Kvm),
     }
 }
@@ -109,12 +151,32 @@ pub fn kick_by(
 mod tests {
     use super::*;
 
-    fn on(works: bool, kick: Choice, halt: Choice, stub: bool) -> Result<(KickBy, HaltIn), Error> {
+    const NO_STUB: WayIn = WayIn::None;
+    const STUB: WayIn = WayIn::StubPage;
+
+    fn on(
+        works: bool,
+        kick: Choice,
+        halt: Choice,
+        way_in: WayIn,
+    ) -> Result<(KickBy, HaltIn), Error> {
         let halt_in = halt_in(halt);
         Ok((
-            kick_by(kick, halt_in, stub, false, kvm_kick(works))?,
+            kick_by(kick, halt_in, way_in, false, kvm_kick(works))?,
             halt_in,
         ))
+    }
+
+    #[test]
+    fn a_breakpoint_lets_the_vmm_take_the_kick_where_kvm_cannot() {
+        let site = WayIn::Breakpoint(0xffff_ffff_8100_0000);
+        let auto = Choice::Auto;
+        assert_eq!(on(false, auto, auto, site), Ok((KickBy::Vmm, HaltIn::Kvm)));
+        assert_eq!(on(true, auto, auto, site), Ok((KickBy::Kvm, HaltIn::Kvm)));
+        assert_eq!(
+            on(true, Choice::Vmm, auto, site),
+            Ok((KickBy::Vmm, HaltIn::Kvm))
+        );
     }
 
     fn kvm_kick(works: bool) -> KvmKick {
@@ -127,40 +189,43 @@ mod tests {
 
     #[test]
     fn a_kvm_without_pv_unhalt_takes_no_kick() {
-        let on = |kick, stub| kick_by(kick, HaltIn::Kvm, stub, false, KvmKick::NoPvUnhalt);
-        assert_eq!(on(Choice::Auto, true), Ok(KickBy::Vmm));
-        assert_eq!(on(Choice::Kvm, true), Err(Error::NoPvUnhalt));
+        let on = |kick, way| kick_by(kick, HaltIn::Kvm, way, false, KvmKick::NoPvUnhalt);
+        assert_eq!(on(Choice::Auto, STUB), Ok(KickBy::Vmm));
+        assert_eq!(on(Choice::Kvm, STUB), Err(Error::NoPvUnhalt));
         // Nobody else is there; CPUID then hides PV_UNHALT.
-        assert_eq!(on(Choice::Auto, false), Ok(KickBy::Kvm));
+        assert_eq!(on(Choice::Auto, NO_STUB), Ok(KickBy::Kvm));
     }
 
     #[test]
     fn auto_is_kvm_where_vmcall_completes_and_vmm_where_not() {
         let auto = Choice::Auto;
-        assert_eq!(on(true, auto, auto, true), Ok((KickBy::Kvm, HaltIn::Kvm)));
-        assert_eq!(on(false, auto, auto, true), Ok((KickBy::Vmm, HaltIn::Kvm)));
+        assert_eq!(on(true, auto, auto, STUB), Ok((KickBy::Kvm, HaltIn::Kvm)));
+        assert_eq!(on(false, auto, auto, STUB), Ok((KickBy::Vmm, HaltIn::Kvm)));
         assert_eq!(
-            on(false, auto, Choice::Vmm, true),
+            on(false, auto, Choice::Vmm, STUB),
             Ok((KickBy::Vmm, HaltIn::Vmm))
         );
-        assert_eq!(on(false, auto, auto, false), Ok((KickBy::Kvm, HaltIn::Kvm)));
+        assert_eq!(
+            on(false, auto, auto, NO_STUB),
+            Ok((KickBy::Kvm, HaltIn::Kvm))
+        );
     }
 
     #[test]
     fn what_cannot_work_is_refused_with_the_reason() {
         assert_eq!(
-            on(true, Choice::Kvm, Choice::Vmm, true),
+            on(true, Choice::Kvm, Choice::Vmm, STUB),
             Err(Error::KvmKicksVmmHalts)
         );
         assert_eq!(
-            on(false, Choice::Kvm, Choice::Auto, true),
+            on(false, Choice::Kvm, Choice::Auto, STUB),
             Err(Error::VmcallNeverCompletes)
         );
         assert_eq!(
-            on(true, Choice::Vmm, Choice::Auto, false),
-            Err(Error::NoStubPage)
+            on(true, Choice::Vmm, Choice::Auto, NO_STUB),
+            Err(Error::NoWayIn)
         );
-        let dropped = kick_by(Choice::Kvm, HaltIn::Kvm, true, true, KvmKick::Works);
+        let dropped = kick_by(Choice::Kvm, HaltIn::Kvm, STUB, true, KvmKick::Works);
         assert_eq!(dropped, Err(Error::DropNeedsVmm));
     }
 }

@@ -22,7 +22,9 @@ use crate::host;
 use crate::memory::{self, MemorySize};
 use crate::pv::apic_id::Destination;
 use crate::pv::kick::{Delivery, Kicker};
-use crate::spec::{Choice, Guest, HostSide, PvUnhalt, RunSpec, SerialTarget};
+use crate::spec::{
+    Boot, Choice, Guest, HostSide, Interface, PvUnhalt, RunSpec, SerialTarget, Tracing,
+};
 use crate::vcpu::board::Ending;
 use crate::vcpu::inspect::Activity;
 use crate::vcpu::state::HiddenKicks;
@@ -52,6 +54,9 @@ pub(super) fn here() -> HostSide {
         timeout: None,
         serial: SerialTarget::Buffer,
         json_on_stdout: false,
+        preempt: None,
+        trace: Tracing::Off,
+        has_api: false,
     }
 }
 
@@ -64,13 +69,15 @@ fn spec(
 ) -> RunSpec {
     RunSpec {
         guest,
-        cmdline: cmdline.to_owned(),
+        cmdline: crate::spec::GivenCmdline::Text(cmdline.to_owned()),
+        boot: Boot::default(),
         topology,
         memory,
         kick: Choice::Vmm,
         halt,
         pv_unhalt: PvUnhalt::On,
         enforce_pv: false,
+        xen: Interface::Kvm,
         hint_realtime: false,
         halt_poll_ns: None,
         disable_exits: Vec::new(),
@@ -88,16 +95,21 @@ pub(super) fn payload(topology: Topology, halt: Choice, cmdline: &str) -> Machin
 /// A guest that is `code`, in 32-bit mode without a stack, not started. It has a stub page and with
 /// it our ports.
 pub(super) fn tiny(code: &[u8], vcpus: u32, halt: Choice) -> Machine {
+    tiny_with(code, vcpus, halt, Interface::Kvm)
+}
+
+/// The same, which finds this interface.
+pub(super) fn tiny_with(code: &[u8], vcpus: u32, halt: Choice, interface: Interface) -> Machine {
     let file = TempFile::new();
     let elf = Elf::guest(code).stub_page(CODE_GPA + 0x8000);
     fs::write(&file.0, elf.bytes()).unwrap();
     let topology = Topology::flat(vcpus).unwrap();
     let guest = Guest::File(file.0.clone());
-    build(
-        &host::open_kvm().unwrap(),
-        &spec(guest, "", topology, halt, TINY_MEMORY),
-    )
-    .unwrap()
+    let spec = RunSpec {
+        xen: interface,
+        ..spec(guest, "", topology, halt, TINY_MEMORY)
+    };
+    build(&host::open_kvm().unwrap(), &spec).unwrap()
 }
 
 /// Enables its local APIC, says 1, and looks at a word until that says that it may go on. Then it

@@ -6,7 +6,7 @@ use kvm_bindings::{KVM_CAP_ENFORCE_PV_FEATURE_CPUID, kvm_enable_cap};
 use kvm_ioctls::VcpuFd;
 
 use super::Error;
-use crate::boot::pvh_registers;
+use crate::boot::{Entry, registers};
 use crate::cpu::cpuid::CpuidTemplate;
 use crate::kvm::immediate_exit::ImmediateExit;
 use crate::kvm::stats::{StatsError, StatsFd};
@@ -59,20 +59,41 @@ fn enforce_pv_features(fd: &VcpuFd) -> Result<(), kvm_ioctls::Error> {
     fd.enable_cap(&cap)
 }
 
-/// Has the first vCPU start at a PVH entry point.
+/// Has the first vCPU start where the guest's image says.
 ///
 /// # Errors
 /// What KVM says.
-pub(super) fn start_at_entry(
-    fd: &VcpuFd,
-    entry: u32,
-    start_info: u64,
-) -> Result<(), kvm_ioctls::Error> {
+pub(super) fn start_at(fd: &VcpuFd, entry: Entry) -> Result<(), kvm_ioctls::Error> {
     let mut sregs = fd.get_sregs()?;
-    pvh_registers::set_pvh_sregs(&mut sregs);
+    let regs = registers::start(entry, &mut sregs);
     fd.set_sregs(&sregs)?;
-    let start_info = u32::try_from(start_info).unwrap_or(u32::MAX);
-    fd.set_regs(&pvh_registers::pvh_regs(entry, start_info))
+    fd.set_regs(&regs)
+}
+
+/// Wires a PC's local APIC as its firmware leaves it: the PIC's INTR at LINT0 of the first vCPU,
+/// NMI at LINT1 of all (Intel MP specification 1.4, 3.6.2.1 "Virtual Wire Mode").
+///
+/// # Errors
+/// What KVM says.
+pub(super) fn wire_local_interrupts(
+    fd: &VcpuFd,
+    index: VcpuIndex,
+) -> Result<(), kvm_ioctls::Error> {
+    const LVT_LINT0: usize = 0x350;
+    const LVT_LINT1: usize = 0x360;
+    const DELIVERY_EXTINT: u32 = 0b111 << 8;
+    const DELIVERY_NMI: u32 = 0b100 << 8;
+    let mut lapic = fd.get_lapic()?;
+    let mut set = |register: usize, value: u32| {
+        for (to, from) in lapic.regs[register..].iter_mut().zip(value.to_le_bytes()) {
+            *to = from.cast_signed();
+        }
+    };
+    if index.0 == 0 {
+        set(LVT_LINT0, DELIVERY_EXTINT);
+    }
+    set(LVT_LINT1, DELIVERY_NMI);
+    fd.set_lapic(&lapic)
 }
 
 /// Opens the vCPUs' statistics.

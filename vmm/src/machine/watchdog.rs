@@ -61,8 +61,9 @@ impl Watchdog {
     pub fn look(&mut self, machine: &Machine) -> (Finding, Option<u64>) {
         let (sign, acquisitions) = sign(machine);
         let now = Instant::now();
-        // A machine that somebody keeps still owes no progress.
-        if machine.is_paused() || has_moved(self.sign, sign) {
+        // A machine that somebody keeps still owes no progress, nor does one in a debugger's hands,
+        // which may hold some of its vCPUs.
+        if machine.is_paused() || machine.is_debugged() || has_moved(self.sign, sign) {
             self.sign = Some(sign);
             self.since = now;
             self.judge_after = FIRST_JUDGEMENT_AFTER;

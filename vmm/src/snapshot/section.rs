@@ -23,6 +23,10 @@ pub enum SectionKind {
     Devices,
     /// Regions and chunks of guest memory. Written and read by this module alone.
     MemoryMap,
+    /// What a machine for foreign guests has beside: its interrupt controllers and devices.
+    Pc,
+    /// Xen's interface: event channels and polls. Only of machines that have it.
+    Xen,
 }
 
 /// Whether a reader that does not know a section may go on without it.
@@ -130,13 +134,15 @@ pub enum SectionFault {
 
 impl SectionKind {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Machine,
         Self::Host,
         Self::Clock,
         Self::Vcpu,
         Self::Devices,
         Self::MemoryMap,
+        Self::Pc,
+        Self::Xen,
     ];
 
     /// Its number in the file. Numbers are never used again for something else.
@@ -148,6 +154,8 @@ impl SectionKind {
             Self::Vcpu => 4,
             Self::Devices => 5,
             Self::MemoryMap => 6,
+            Self::Pc => 7,
+            Self::Xen => 8,
         }
     }
 
@@ -171,6 +179,8 @@ impl fmt::Display for SectionKind {
             Self::Vcpu => "vcpu",
             Self::Devices => "devices",
             Self::MemoryMap => "memory map",
+            Self::Pc => "pc",
+            Self::Xen => "xen",
         })
     }
 }

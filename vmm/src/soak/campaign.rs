@@ -19,7 +19,7 @@ use crate::report::hang::HangReport;
 use crate::report::progress::Progress;
 use crate::report::run::{Host, Outcome};
 use crate::report::units;
-use crate::spec::{Choice, NO_PROGRESS_AFTER};
+use crate::spec::{Choice, Interface, NO_PROGRESS_AFTER};
 use crate::vcpu::state::HiddenKicks;
 
 /// A machine runs for up to this long before it is stopped.
@@ -173,13 +173,16 @@ impl Campaign<'_> {
     pub(super) fn new_machine(&mut self) -> Result<Child, Error> {
         self.tally.new_guest();
         let plan = self.plan;
-        let words = [
+        let mut words = vec![
             format!("--vcpus={}", plan.vcpus),
             format!("--memory={}K", plan.memory.bytes() >> 10),
             format!("--kick={}", word(plan.kick)),
             format!("--halt={}", word(plan.halt)),
         ];
-        let words = words.map(OsString::from);
+        if plan.interface == Interface::Xen {
+            words.push("--xen".to_owned());
+        }
+        let words: Vec<_> = words.into_iter().map(OsString::from).collect();
         self.started += 1;
         Child::start(
             &self.folder,

@@ -7,7 +7,7 @@ use guest_payload::args::{Args, Mode as PayloadMode};
 use serde::{Deserialize, Serialize};
 
 use crate::memory::MemorySize;
-use crate::spec::Choice;
+use crate::spec::{Choice, Interface};
 use crate::vcpu::state::HiddenKicks;
 
 /// How the machine gets into the next process.
@@ -48,6 +48,8 @@ pub struct Plan {
     pub kick: Choice,
     /// Where halted vCPUs wait.
     pub halt: Choice,
+    /// Whether the guest finds Xen's interface, and its locks use it.
+    pub interface: Interface,
     /// What becomes of kicks that no MP_STATE shows.
     pub hidden_kicks: HiddenKicks,
     /// The payload's command line, as [`guest_words`] makes it.

@@ -18,15 +18,21 @@ pub enum Capability {
     UserSpaceMsrs = 3,
     /// The TSC-deadline mode of KVM's local APIC timer.
     TscDeadline = 4,
+    /// Xen's interface of this VMM.
+    Xen = 8,
+    /// A Xen guest's `vmcall`, handed over by KVM.
+    XenVmcall = 9,
 }
 
 impl Capability {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::LocalApicInKvm,
         Self::WideApicIds,
         Self::VmcallCompletes,
         Self::UserSpaceMsrs,
         Self::TscDeadline,
+        Self::Xen,
+        Self::XenVmcall,
     ];
 
     const fn bit(self) -> u64 {
@@ -41,6 +47,10 @@ impl fmt::Display for Capability {
             Self::WideApicIds => "APIC IDs of 32 bits (KVM_CAP_X2APIC_API)",
             Self::VmcallCompletes => "a `vmcall` that completes (--kick kvm)",
             Self::UserSpaceMsrs => "MSRs served by the VMM (KVM_CAP_X86_USER_SPACE_MSR)",
+            Self::Xen => "Xen's interface (--xen)",
+            Self::XenVmcall => {
+                "Xen hypercalls handed to the VMM (KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL)"
+            }
             Self::TscDeadline => "the TSC-deadline timer (KVM_CAP_TSC_DEADLINE_TIMER)",
         })
     }

@@ -6,7 +6,9 @@ use super::feature_words::{FeatureWord, WORDS};
 use super::{Capabilities, Capability, Difference, HostNeeds, Register};
 use crate::cpu::pv_leaves::{
     FEATURES_LEAF, HC_MAP_GPA_RANGE, MMU_OP, PV_SCHED_YIELD, PV_SEND_IPI, PV_UNHALT,
+    is_hypervisor_leaf,
 };
+use crate::cpu::xen_leaves;
 
 const LEAF_1: u32 = 1;
 const TSC_DEADLINE: u32 = 1 << 24;
@@ -185,6 +187,11 @@ fn register(cpuid: &[kvm_cpuid_entry2], leaf: u32, subleaf: u32, of: Register) -
 }
 
 fn find(cpuid: &[kvm_cpuid_entry2], leaf: u32, subleaf: u32) -> Option<&kvm_cpuid_entry2> {
+    // KVM's leaves stand behind Xen's where the guest has both.
+    let leaf = match is_hypervisor_leaf(leaf) {
+        true => leaf + xen_leaves::kvm_offset(cpuid),
+        false => leaf,
+    };
     let mut entries = cpuid.iter();
     entries.find(|entry| entry.function == leaf && entry.index == subleaf)
 }

@@ -6,7 +6,7 @@ use kvm_ioctls::{Cap, Kvm, VcpuFd, VmFd};
 use super::{Capabilities, Capability, HostOffers, cpuid};
 use crate::cpu::pv_leaves::Vmcall;
 use crate::host::Kind;
-use crate::kvm::xsave::XsaveSize;
+use crate::kvm::{self, xsave::XsaveSize};
 
 impl HostOffers {
     /// Asks. `vcpu` is one of `vm` that has never run: its CPUID is set to all that KVM supports,
@@ -51,6 +51,11 @@ fn capabilities(vm: &VmFd, vmcall: Vmcall) -> Capabilities {
             Capability::TscDeadline,
             vm.check_extension(Cap::TscDeadlineTimer),
         ),
+        (
+            Capability::Xen,
+            vm.check_extension(Cap::X86MsrFilter) && vm.check_extension(Cap::X86UserSpaceMsr),
+        ),
+        (Capability::XenVmcall, kvm::xen::can_intercept(vm)),
     ]
     .into_iter()
     .filter_map(|(capability, there)| there.then_some(capability))

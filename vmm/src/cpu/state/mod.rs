@@ -6,6 +6,7 @@
 
 mod error;
 mod kept;
+pub mod lapic_timer;
 mod mp_state;
 mod msrs;
 pub mod order;

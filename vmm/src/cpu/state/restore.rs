@@ -7,7 +7,7 @@ use kvm_ioctls::VcpuFd;
 
 use super::error::{Call, Error};
 use super::order::{Part, RESTORING};
-use super::{Kept, KvmVcpuState, MpState, Tsc, msrs};
+use super::{Kept, KvmVcpuState, MpState, Tsc, lapic_timer, msrs};
 use crate::cpu::pv_leaves::LocalApics;
 use crate::kvm::{attr, xsave};
 
@@ -62,8 +62,10 @@ pub fn restore_clock(
     deadline: Option<u64>,
 ) -> Result<(), Error> {
     restore_tsc(fd, tsc)?;
-    if let Some(lapic) = lapic {
-        fd.set_lapic(lapic).call("KVM_SET_LAPIC")?;
+    if let Some(saved) = lapic {
+        let mut lapic = fd.get_lapic().call("KVM_GET_LAPIC")?;
+        lapic_timer::set(&mut lapic, saved);
+        fd.set_lapic(&lapic).call("KVM_SET_LAPIC")?;
     }
     deadline.map_or(Ok(()), |deadline| {
         msrs::set_one(fd, msrs::IA32_TSC_DEADLINE, deadline)
