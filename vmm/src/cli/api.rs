@@ -20,7 +20,7 @@ const POLL: Duration = Duration::from_millis(200);
 const INVALID: u16 = 400;
 
 /// Which machine.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ApiArgs {
     /// The socket of a running vmm, as `vmm run --api` named it
     #[arg(long = "api", value_name = "SOCKET")]

@@ -7,11 +7,16 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
+use super::debugger::Gdb;
 use super::session::{self, Session};
+use crate::debugger::address::Address;
 use crate::machine::events;
 use crate::os::affinity::{self, CpuList};
-use crate::report::output::Target;
-use crate::spec::{HostSide, SerialTarget};
+use crate::report::output::{FileTarget, Target};
+use crate::spec::{HostSide, Preempt, SerialTarget, Tracing};
+
+/// `--serial`: standard input and output.
+const STDIO: &str = "stdio";
 
 /// Where and how long a machine runs, and who hears of it.
 #[derive(Clone, Debug, Args)]
@@ -32,9 +37,21 @@ pub(super) struct Here {
     #[arg(long, value_name = "FILE|-")]
     json: Option<PathBuf>,
 
+    /// Keep a random vCPU off its pCPU, RATE times a second for TIME seconds each, as in 0.4,1.5
+    #[arg(long, value_name = "RATE,TIME", value_parser = preempt)]
+    preempt: Option<Preempt>,
+
+    /// Write the life of each kick to a file that Perfetto and other trace viewers open
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+
     /// Listen on this Unix socket for status, pause, snapshot and what else can be asked
     #[arg(long, value_name = "SOCKET")]
     api: Option<PathBuf>,
+
+    /// Wait for gdb at unix:PATH or tcp:127.0.0.1:PORT; with ,nowait the guest runs meanwhile
+    #[arg(long, value_name = "ADDRESS")]
+    gdb: Option<Address>,
 }
 
 /// Seconds with a fraction, above 0 and up to a year.
@@ -48,6 +65,27 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     } else {
         Err("must be above 0 and at most a year".to_owned())
     }
+}
+
+/// Times a second, and seconds for each.
+fn preempt(text: &str) -> Result<Preempt, String> {
+    const RATES: std::ops::RangeInclusive<f64> = 0.001..=1000.0;
+    let (rate, hold) = text
+        .split_once(',')
+        .ok_or_else(|| "two numbers with a comma between them, RATE,TIME".to_owned())?;
+    let per_second: f64 = rate
+        .parse()
+        .map_err(|_| "RATE is not a number of times a second".to_owned())?;
+    if !RATES.contains(&per_second) {
+        let (least, most) = (RATES.start(), RATES.end());
+        return Err(format!(
+            "RATE must be from {least} to {most} times a second"
+        ));
+    }
+    Ok(Preempt {
+        per_second,
+        hold: seconds(hold)?,
+    })
 }
 
 /// Refuses CPUs that would be left out in silence.
@@ -77,11 +115,17 @@ impl Here {
             cpus: self.cpus.clone(),
             timeout: self.timeout,
             serial: match self.serial.as_str() {
-                "stdio" => SerialTarget::Stdio,
+                STDIO => SerialTarget::Stdio,
                 "null" => SerialTarget::Null,
                 path => SerialTarget::File(path.into()),
             },
             json_on_stdout: self.json_on_stdout(),
+            preempt: self.preempt,
+            has_api: self.api.is_some(),
+            trace: match &self.trace {
+                None => Tracing::Off,
+                Some(_) => Tracing::On,
+            },
         })
     }
 
@@ -97,6 +141,15 @@ impl Here {
             .map_err(Failure::usage)
     }
 
+    /// Opens the trace's file.
+    fn trace_target(&self) -> Result<Option<FileTarget>, Failure> {
+        self.trace
+            .as_deref()
+            .map(|path| FileTarget::prepare("--trace", path))
+            .transpose()
+            .map_err(Failure::usage)
+    }
+
     /// Takes signals and the API socket. Before any thread starts.
     ///
     /// # Errors
@@ -106,13 +159,20 @@ impl Here {
         json: Option<Target>,
         expected: Option<Duration>,
     ) -> Result<Session, Failure> {
+        let trace = self.trace_target()?;
+        if let (Some(trace), Some(json)) = (&trace, json.as_ref().and_then(Target::as_file)) {
+            trace.check_differs_from(json).map_err(Failure::usage)?;
+        }
         Ok(Session {
             signals: events::signals().map_err(Failure::host)?,
             timeout: self.timeout,
             expected: expected.or(self.timeout),
             api: session::listen(self.api.as_deref())?,
+            trace,
+            gdb: self.gdb.as_ref().map(Gdb::listen).transpose()?,
             json,
             json_on_stdout: self.json_on_stdout(),
+            serial_on_stdio: self.serial == STDIO,
             kicks_repaired: 0,
         })
     }

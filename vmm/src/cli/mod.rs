@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod conformance;
+mod debugger;
 pub mod doctor;
 mod here;
 pub mod inspect;
@@ -15,6 +16,7 @@ pub mod run;
 mod session;
 pub mod snapshot;
 pub mod soak;
+pub mod stats;
 pub mod status;
 pub mod stop;
 pub mod usage;
@@ -43,6 +45,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Tell how a running machine is.
     Status(status::StatusArgs),
+    /// Show what a running machine's vCPUs do.
+    Stats(stats::StatsArgs),
     /// Pause a running machine.
     Pause(pause::PauseArgs),
     /// Let a paused machine go on.
@@ -63,23 +67,38 @@ enum Command {
 
 /// How a command ended, as an exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
-    /// Done, and every check held.
-    Done = 0,
-    /// A check failed.
-    CheckFailed = 1,
-    /// The command line is wrong.
-    Usage = 2,
-    /// The host cannot do it.
-    Host = 3,
-    /// The guest crashed.
-    GuestCrashed = 4,
+    /// Done, and every check held: 0.
+    Done,
+    /// A check failed: 1.
+    CheckFailed,
+    /// The command line is wrong: 2.
+    Usage,
+    /// The host cannot do it: 3.
+    Host,
+    /// The guest crashed: 4.
+    GuestCrashed,
+    /// The guest wrote this to the debug-exit port: `(value << 1) | 1`, of which a process can
+    /// give 8 bits.
+    DebugExit(u32),
+}
+
+impl From<Exit> for u8 {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => 0,
+            Exit::CheckFailed => 1,
+            Exit::Usage => 2,
+            Exit::Host => 3,
+            Exit::GuestCrashed => 4,
+            Exit::DebugExit(value) => ((value << 1) | 1).to_le_bytes()[0],
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(u8::from(exit))
     }
 }
 
@@ -124,10 +143,23 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Soak(args) => soak::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Stats(args) => stats::run(&args),
         Command::Pause(args) => pause::run(&args),
         Command::Resume(args) => resume::run(&args),
         Command::Snapshot(args) => snapshot::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Stop(args) => stop::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_debug_exit_code_is_odd_and_has_8_bits() {
+        for (value, code) in [(0, 1), (1, 3), (0x10, 0x21), (0x80, 1), (u32::MAX, 0xff)] {
+            assert_eq!(u8::from(Exit::DebugExit(value)), code, "{value:#x}");
+        }
     }
 }

@@ -12,9 +12,11 @@ use clap::Args as ClapArgs;
 use super::here::Here;
 use super::peer::PeerArgs;
 use super::restore::LoadingArgs;
+use super::session::Holds;
 use super::{Exit, Failure};
 use crate::host;
-use crate::machine::arrive::Arriving;
+use crate::machine::arrive::{Arriving, First};
+use crate::machine::pause::PausedMachine;
 use crate::migrate::{
     Listen, PEER_TIMEOUT, Progress as Moved, ReceiveError, ReceiveOptions, Receiver,
 };
@@ -91,7 +93,12 @@ pub fn run(args: &ReceiveArgs) -> Result<Exit, Failure> {
     output::print_aside(
         format!("vmm: waiting for a machine on {}\n", receiver.address()).as_bytes(),
     );
-    let mut arriving = Arriving::new(&kvm, &host_side, args.loading.loading());
+    let first = if session.waits_for_debugger() {
+        First::Stay
+    } else {
+        First::Run
+    };
+    let mut arriving = Arriving::new(&kvm, &host_side, args.loading.loading(), first);
     let done = AtomicBool::new(false);
     let received = thread::scope(|scope| {
         scope.spawn(|| watch(&session.signals, &cancel, &done));
@@ -109,7 +116,11 @@ pub fn run(args: &ReceiveArgs) -> Result<Exit, Failure> {
         return Err(Failure::host(anyhow::anyhow!("no machine came")));
     };
     session.kicks_repaired = kicks_repaired;
-    let finished = session.run(&machine, None)?;
+    let holds = Holds {
+        debugger: (first == First::Stay).then(|| PausedMachine::who_stayed(&machine)),
+        ..Holds::default()
+    };
+    let finished = session.run(&machine, holds)?;
     machine.stop();
     session.report(machine, finished)
 }

@@ -6,6 +6,7 @@ use clap::Args as ClapArgs;
 
 use super::here::Here;
 use super::run::failure;
+use super::session::Holds;
 use super::{Exit, Failure};
 use crate::cpu::clock::ClockPolicy;
 use crate::host;
@@ -94,13 +95,14 @@ pub fn run(args: &RestoreArgs) -> Result<Exit, Failure> {
         let paused = machine.start_paused().map_err(failure)?;
         session.kicks_repaired = paused.load(saved.state, loading).map_err(Failure::host)?;
         let machine = paused.machine();
-        let held = if args.paused {
+        let debugger = session.hold_for_debugger(machine);
+        let api = if args.paused {
             Some(paused)
         } else {
             paused.go_on().map_err(Failure::host)?;
             None
         };
-        session.run(machine, held)?
+        session.run(machine, Holds { api, debugger })?
     };
     machine.stop();
     session.report(machine, finished)

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use guest_payload::args::{Apic, Args as PayloadArgs};
+use guest_payload::args::{self, Apic, Args as PayloadArgs};
 
 use super::here::Here;
+use super::session::Holds;
 use super::{Exit, Failure};
 use crate::cpu::topology::{Topology, XAPIC_ID_MAX};
 use crate::host;
@@ -14,19 +15,30 @@ use crate::machine::{self, guest};
 use crate::memory::MemorySize;
 use crate::os::{allocator, limits};
 use crate::report::output;
-use crate::spec::{Choice, DisabledExit, Guest, MEMORY_DEFAULT, PvUnhalt, RunSpec, VCPUS_DEFAULT};
+use crate::spec::{
+    Boot, Choice, DisabledExit, GivenCmdline, Guest, Interface, MEMORY_DEFAULT, PvUnhalt, RunSpec,
+    VCPUS_DEFAULT,
+};
 
 /// Arguments of `vmm run`.
 #[derive(Debug, ClapArgs)]
 // `--memory -1` is a bad value, not an option `-1`.
 #[command(allow_negative_numbers = true)]
 pub struct RunArgs {
-    /// A 64-bit PVH ELF; without it, the bundled payload runs
+    /// A PVH ELF, a Linux kernel (vmlinux or bzImage) or a multiboot image; without it, the bundled payload runs
     guest: Option<PathBuf>,
 
     /// The guest's command line
     #[arg(last = true)]
     guest_args: Vec<String>,
+
+    /// The guest's command line as one string, instead of what follows --
+    #[arg(long, value_name = "STRING", conflicts_with = "guest_args")]
+    cmdline: Option<String>,
+
+    /// Linux's initial RAM disk; several are the modules of a multiboot image
+    #[arg(long, value_name = "FILE")]
+    initrd: Vec<PathBuf>,
 
     /// Number of vCPUs [default: 4, or what --topology multiplies to]
     #[arg(long, value_name = "N", value_parser = vcpus)]
@@ -56,6 +68,10 @@ pub struct RunArgs {
     #[arg(long)]
     enforce_pv: bool,
 
+    /// Show Xen's interface too: event channels, SCHEDOP_poll, the hypercall page
+    #[arg(long)]
+    xen: bool,
+
     /// Tell the guest that its vCPUs are never preempted for long
     #[arg(long)]
     hint_realtime: bool,
@@ -72,8 +88,19 @@ pub struct RunArgs {
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     drop_kick: Option<u64>,
 
+    /// Linear address of the vmcall itself (objdump -d), not of its function, in hexadecimal
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    kick_site: Option<u64>,
+
     #[command(flatten)]
     here: Here,
+}
+
+/// An address in hexadecimal.
+fn address(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    u64::from_str_radix(digits, 16)
+        .map_err(|_| "not an address in hexadecimal, as System.map has them".to_owned())
 }
 
 /// A number of vCPUs; KVM's limit is looked at once KVM is open.
@@ -98,14 +125,27 @@ impl RunArgs {
                 Topology::flat(vcpus.unwrap_or(VCPUS_DEFAULT)).map_err(Failure::usage)?
             }
         };
-        let cmdline = self.guest_args.join(" ");
+        let cmdline = match self.cmdline {
+            Some(text) => GivenCmdline::Text(text),
+            None if self.guest_args.is_empty() => GivenCmdline::Default,
+            None => GivenCmdline::Text(self.guest_args.join(" ")),
+        };
         let guest = self.guest.map_or(Guest::Bundled, Guest::File);
+        let xen = if self.xen {
+            Interface::Xen
+        } else {
+            Interface::Kvm
+        };
         if guest == Guest::Bundled {
-            check_payload_args(&cmdline, &topology)?;
+            check_payload_args(cmdline.text(), &topology, xen)?;
         }
         Ok(RunSpec {
             guest,
             cmdline,
+            boot: Boot {
+                initrds: self.initrd,
+                kick_site: self.kick_site,
+            },
             topology,
             memory: self.memory,
             kick: self.kick,
@@ -116,6 +156,7 @@ impl RunArgs {
                 PvUnhalt::Off
             },
             enforce_pv: self.enforce_pv,
+            xen,
             hint_realtime: self.hint_realtime,
             halt_poll_ns: self.halt_poll_ns,
             disable_exits: self.disable_exits,
@@ -126,7 +167,11 @@ impl RunArgs {
 }
 
 /// The payload's own words are checked before anything starts.
-fn check_payload_args(cmdline: &str, topology: &Topology) -> Result<(), Failure> {
+fn check_payload_args(
+    cmdline: &str,
+    topology: &Topology,
+    interface: Interface,
+) -> Result<(), Failure> {
     let args = PayloadArgs::parse(cmdline, |_| false).map_err(|bad| {
         Failure::usage(anyhow::anyhow!(
             "guest argument `{}`: expected {}",
@@ -134,6 +179,12 @@ fn check_payload_args(cmdline: &str, topology: &Topology) -> Result<(), Failure>
             bad.expected
         ))
     })?;
+    if args.pv == args::Interface::Xen && interface == Interface::Kvm {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "guest argument `pv=xen`: the guest does not find Xen's interface; add --xen, or leave \
+             it out"
+        )));
+    }
     let highest = topology.max_apic_id();
     if args.apic == Apic::XApic && highest > XAPIC_ID_MAX {
         return Err(Failure::usage(anyhow::anyhow!(
@@ -189,15 +240,36 @@ pub fn run(args: RunArgs) -> Result<Exit, Failure> {
               vCPU would keep its pCPU\n",
         );
     }
-    machine.start().map_err(failure)?;
-    let finished = session.run(&machine, None)?;
+    if machine.kicks_reach_nobody(spec.pv_unhalt) {
+        output::print_aside(
+            b"vmm: PV_UNHALT is not shown to the guest: KVM's kick does not work on this host, and \
+              the image has no symbol kvm_kick_cpu; tell where its vmcall is by --kick-site\n",
+        );
+    }
+    if !machine.cmdline_added.is_empty() {
+        let added = machine.cmdline_added.join(" ");
+        let why = "this host emulates CPL 0, so the kernel must leave some instructions alone";
+        output::print_aside(format!("vmm: {why}; added to its command line: {added}\n").as_bytes());
+    }
+    let finished = if session.waits_for_debugger() {
+        let paused = machine.start_paused().map_err(failure)?;
+        let machine = paused.machine();
+        let holds = Holds {
+            debugger: Some(paused),
+            ..Holds::default()
+        };
+        session.run(machine, holds)?
+    } else {
+        machine.start().map_err(failure)?;
+        session.run(&machine, Holds::default())?
+    };
     machine.stop();
     session.report(machine, finished)
 }
 
 fn expected_duration(spec: &RunSpec) -> Option<Duration> {
     (spec.guest == Guest::Bundled)
-        .then(|| PayloadArgs::parse(&spec.cmdline, |_| true).ok())
+        .then(|| PayloadArgs::parse(spec.cmdline.text(), |_| true).ok())
         .flatten()
         .map(|args| Duration::from_millis(u64::from(args.settle_ms) + u64::from(args.duration_ms)))
 }

@@ -11,7 +11,7 @@ use crate::memory::MemorySize;
 use crate::report::output::{self, Target};
 use crate::report::progress::Progress;
 use crate::soak::{self, Error, Mode, Plan, Until, guest_words};
-use crate::spec::Choice;
+use crate::spec::{Choice, Interface};
 use crate::vcpu::state::HiddenKicks;
 
 /// Where files and sockets go by default: memory, where nothing waits for a disk.
@@ -64,6 +64,10 @@ pub struct SoakArgs {
     #[arg(long, value_enum, default_value = "auto")]
     halt: Choice,
 
+    /// Show Xen's interface too; the locks then use it
+    #[arg(long)]
+    xen: bool,
+
     /// Folder for snapshots and sockets, which go into a folder of their own there
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
@@ -107,6 +111,11 @@ impl SoakArgs {
             memory: self.memory,
             kick: self.kick,
             halt: self.halt,
+            interface: if self.xen {
+                Interface::Xen
+            } else {
+                Interface::Kvm
+            },
             hidden_kicks: if self.no_repair {
                 HiddenKicks::Lose
             } else {

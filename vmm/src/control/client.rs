@@ -10,13 +10,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::response::ErrorBody;
-use super::types::{MigrateDone, MigrateRequest, SnapshotDone, SnapshotRequest, Status};
+use super::types::{MigrateDone, MigrateRequest, SnapshotDone, SnapshotRequest, Stats, Status};
 use crate::os::unix_socket;
 
 /// How long a vmm may take to answer what it answers at once.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest answer in bytes.
-const ANSWER_MAX: usize = 1 << 20;
+/// Longest answer in bytes: statistics of 4096 vCPUs are the most there is.
+const ANSWER_MAX: usize = 1 << 23;
 const HEADERS_MAX: usize = 32;
 
 /// A connection to the API of a running `vmm`.
@@ -139,6 +139,14 @@ impl Client {
     /// [`Error`], here and below.
     pub fn status(&mut self) -> Result<Status, Error> {
         self.call("GET", "/status", None::<&()>, Wait::Short)
+    }
+
+    /// What it does and has done, vCPU by vCPU.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn stats(&mut self) -> Result<Stats, Error> {
+        self.call("GET", "/stats", None::<&()>, Wait::Short)
     }
 
     /// Pauses all vCPUs.

@@ -1,5 +1,6 @@
 //! A machine that is none, for tests.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
@@ -18,6 +19,8 @@ use super::*;
 use crate::host::Kind;
 use crate::os::socket_file::SocketFile;
 use crate::pv::{HaltIn, KickBy};
+use crate::report::percentile::WaitNs;
+use crate::report::run::Kicks;
 
 /// Limits that no test reaches.
 pub(super) const PATIENT: Limits = Limits {
@@ -123,9 +126,51 @@ pub(super) fn status() -> Status {
     }
 }
 
+/// Has a value in every field, and null in every field that may have it.
+pub(super) fn stats() -> Stats {
+    let vcpu = VcpuStats {
+        apic_id: 0,
+        state: Some(VcpuState::Halted),
+        exits: 12,
+        exits_by_reason: [("hlt".to_owned(), 12)].into(),
+        kvm_exits: Some(20),
+        halts: 12,
+        kicks_sent: Some(3),
+        kicks_received: Some(4),
+        acquisitions: Some(u64::MAX),
+    };
+    let silent = VcpuStats {
+        apic_id: 1,
+        state: None,
+        exits: 0,
+        exits_by_reason: BTreeMap::new(),
+        kvm_exits: None,
+        halts: 0,
+        kicks_sent: None,
+        kicks_received: None,
+        acquisitions: None,
+    };
+    Stats {
+        state: State::Running,
+        uptime_seconds: 12.25,
+        kicks: Some(Kicks::default()),
+        wait_ns: Some(WaitNs {
+            p50: 1,
+            p99: 2,
+            p999: 3,
+            max: 4,
+        }),
+        vcpus: vec![vcpu, silent],
+    }
+}
+
 impl Operations for Fake {
     fn status(&self) -> Status {
         status()
+    }
+
+    fn stats(&self) -> Stats {
+        stats()
     }
 
     fn pause(&self) -> Result<(), Refusal> {

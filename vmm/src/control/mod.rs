@@ -30,5 +30,5 @@ pub use route::OPENAPI;
 pub use server::{Limits, Server};
 pub use types::{
     MigrateDone, MigrateRequest, Operation, OperationKind, PayloadState, PayloadStatus,
-    SnapshotDone, SnapshotRequest, State, Status, Then, Verify,
+    SnapshotDone, SnapshotRequest, State, Stats, Status, Then, VcpuState, VcpuStats, Verify,
 };

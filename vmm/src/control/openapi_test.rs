@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::fake::{Fake, PATIENT, in_time, parts, serving, status, talk};
+use super::fake::{Fake, PATIENT, in_time, parts, serving, stats, status, talk};
 use super::{OPENAPI, Refusal, RefusalKind, route};
 
 fn document() -> Value {
@@ -308,7 +308,7 @@ fn every_object_is_described_field_by_field() {
 
 #[test]
 fn every_value_of_an_enum_is_described() {
-    use super::{OperationKind, PayloadState, State};
+    use super::{OperationKind, PayloadState, State, VcpuState};
     use crate::host::Kind;
     use crate::pv::{HaltIn, KickBy};
 
@@ -340,6 +340,21 @@ fn every_value_of_an_enum_is_described() {
     for (kick, halt) in [(KickBy::Kvm, HaltIn::Vmm), (KickBy::Vmm, HaltIn::Kvm)] {
         valid(&|status| (status.kick, status.halt) = (kick, halt));
     }
+    let stats_schema = schema("Stats");
+    let valid_stats = |change: &dyn Fn(&mut super::Stats)| {
+        let mut stats = stats();
+        change(&mut stats);
+        let value = serde_json::to_value(stats).unwrap();
+        assert_eq!(faults(&stats_schema, &value), Vec::<String>::new());
+    };
+    for state in [
+        VcpuState::Running,
+        VcpuState::Halted,
+        VcpuState::WaitingForSipi,
+    ] {
+        valid_stats(&|stats| stats.vcpus[0].state = Some(state));
+    }
+    valid_stats(&|stats| (stats.kicks, stats.wait_ns) = (None, None));
     valid(&|status| status.payload = None);
     valid(&|status| status.operation = None);
     valid(&|status| {

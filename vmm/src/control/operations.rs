@@ -1,6 +1,6 @@
 //! What the API asks of a machine.
 
-use super::types::{MigrateDone, MigrateRequest, SnapshotDone, SnapshotRequest, Status};
+use super::types::{MigrateDone, MigrateRequest, SnapshotDone, SnapshotRequest, Stats, Status};
 
 /// What a running machine does for those who reach its socket.
 ///
@@ -13,6 +13,9 @@ use super::types::{MigrateDone, MigrateRequest, SnapshotDone, SnapshotRequest, S
 pub trait Operations: Sync {
     /// How the machine is. Waits for nothing.
     fn status(&self) -> Status;
+
+    /// What it does and has done, vCPU by vCPU. Waits for nothing.
+    fn stats(&self) -> Stats;
 
     /// Pauses all vCPUs. No fault where they are paused already.
     ///

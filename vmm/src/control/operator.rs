@@ -8,11 +8,12 @@ use super::migration;
 use super::operations::{Operations, Refusal, RefusalKind};
 use super::types::{
     MigrateDone, MigrateRequest, Operation, OperationKind, PayloadState, PayloadStatus,
-    SnapshotDone, SnapshotRequest, State, Status, Then,
+    SnapshotDone, SnapshotRequest, State, Stats, Status, Then, VcpuStats,
 };
 use crate::error_chain::in_one_line;
 use crate::host::Kind;
 use crate::machine::Machine;
+use crate::machine::claim::Purpose;
 use crate::machine::leave::Leaving;
 use crate::machine::load::LoadError;
 use crate::machine::pause::PausedMachine;
@@ -105,6 +106,21 @@ impl<'m> Operator<'m> {
         }
     }
 
+    fn state(&self, operation: Option<&Operation>) -> State {
+        if self.machine.board.has_ended() {
+            State::Ended
+        } else if lock(&self.held).is_some() {
+            State::Paused
+        } else if operation.is_some_and(|now| now.kind == OperationKind::Migrate) {
+            State::Migrating
+        } else if self.machine.is_paused() {
+            // By a debugger that has it or is waited for, or by a snapshot.
+            State::Paused
+        } else {
+            State::Running
+        }
+    }
+
     fn check_alive(&self) -> Result<(), Refusal> {
         if self.machine.board.has_ended() {
             Err(gone())
@@ -120,6 +136,17 @@ impl<'m> Operator<'m> {
         }
         Ok(())
     }
+}
+
+fn being_debugged() -> Refusal {
+    let message = "a debugger is attached, whose writes to memory would stay behind; detach it \
+                   first";
+    Refusal::new(RefusalKind::Conflict, message)
+}
+
+fn waits_for_debugger() -> Refusal {
+    let message = "the guest waits for the debugger of --gdb; let one in and detach it first";
+    Refusal::new(RefusalKind::Conflict, message)
 }
 
 fn gone() -> Refusal {
@@ -144,19 +171,8 @@ impl Operations for Operator<'_> {
     fn status(&self) -> Status {
         let blueprint = &self.machine.blueprint;
         let operation = lock(&self.operation).clone();
-        let migrating = operation
-            .as_ref()
-            .is_some_and(|operation| operation.kind == OperationKind::Migrate);
         Status {
-            state: if self.machine.board.has_ended() {
-                State::Ended
-            } else if lock(&self.held).is_some() {
-                State::Paused
-            } else if migrating {
-                State::Migrating
-            } else {
-                State::Running
-            },
+            state: self.state(operation.as_ref()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             guest: blueprint.guest.clone(),
             vcpus: blueprint.vcpus(),
@@ -168,6 +184,18 @@ impl Operations for Operator<'_> {
             kicks_repaired: self.kicks_repaired,
             payload: payload(self.machine),
             operation,
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        let live = self.machine.live();
+        let operation = lock(&self.operation).clone();
+        Stats {
+            state: self.state(operation.as_ref()),
+            uptime_seconds: self.started.elapsed().as_secs_f64(),
+            kicks: live.kicks,
+            wait_ns: live.wait_ns,
+            vcpus: live.vcpus.into_iter().map(VcpuStats::from).collect(),
         }
     }
 
@@ -208,6 +236,12 @@ impl Operations for Operator<'_> {
         let _busy = self.begin(OperationKind::Snapshot)?;
         let start = Instant::now();
         let paused = PausedMachine::pause(self.machine);
+        if self.machine.board.stops.has_crash() {
+            let message = "the guest has crashed, which a snapshot does not hold; `continue` in the \
+                           debugger ends it";
+            return Err(Refusal::new(RefusalKind::Conflict, message));
+        }
+        let lifted = paused.lift_planted();
         let since = Instant::now();
         let failed =
             |error: &dyn std::error::Error| Refusal::new(RefusalKind::Failed, in_one_line(error));
@@ -229,6 +263,7 @@ impl Operations for Operator<'_> {
                     .map_err(|error| failed(&error))?;
                 Ok((written, saved.state.hidden_kicks()))
             });
+        drop(lifted);
         let paused_ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let then = if written.is_ok() {
             request.then
@@ -266,6 +301,15 @@ impl Operations for Operator<'_> {
         if lock(&self.held).is_some() {
             let message = "the machine is paused; `vmm resume` it first, or snapshot it";
             return Err(Refusal::new(RefusalKind::Conflict, message));
+        }
+        let _claim = self
+            .machine
+            .claim(Purpose::Migration)
+            .map_err(|_| being_debugged())?;
+        // Nobody else pauses it now: a pause of the API's is `held`, and a snapshot would be under
+        // way.
+        if self.machine.is_paused() {
+            return Err(waits_for_debugger());
         }
         let mut leaving = Leaving::new(self.machine);
         let sent = migrate::send(&mut leaving, &target, &options, &mut |progress| {

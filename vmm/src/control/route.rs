@@ -19,6 +19,7 @@ const PEER_TIMEOUT_MAX: f64 = 366.0 * 86400.0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
     Status,
+    Stats,
     Pause,
     Resume,
     Stop,
@@ -28,8 +29,9 @@ enum Route {
 }
 
 /// Every path with the one method that it takes.
-const ROUTES: [(&str, &str, Route); 7] = [
+const ROUTES: [(&str, &str, Route); 8] = [
     ("/status", "GET", Route::Status),
+    ("/stats", "GET", Route::Stats),
     ("/pause", "PUT", Route::Pause),
     ("/resume", "PUT", Route::Resume),
     ("/stop", "PUT", Route::Stop),
@@ -89,6 +91,7 @@ fn call(operations: &dyn Operations, route: Route, body: &[u8]) -> Result<Respon
         Route::Pause => done(operations.pause()),
         Route::Resume => done(operations.resume()),
         Route::Stop => done(operations.stop()),
+        Route::Stats => Response::json(&operations.stats()),
         Route::Document => Response::text(OPENAPI),
         _ => Response::json(&operations.status()),
     })

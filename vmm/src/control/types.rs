@@ -3,6 +3,7 @@
 //! Requests take no field that they do not know: a misspelt option must not be ignored. Answers may
 //! gain fields.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +12,11 @@ use guest_payload::abi;
 use serde::{Deserialize, Serialize};
 
 use crate::host::Kind;
+use crate::machine::live::LiveVcpu;
+use crate::pv::halt::Doing;
 use crate::pv::{HaltIn, KickBy};
+use crate::report::percentile::WaitNs;
+use crate::report::run::Kicks;
 
 /// How the machine is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,6 +110,82 @@ impl PayloadState {
             abi::STATE_FINISHED => Self::Finished,
             abi::STATE_CRASHED => Self::Crashed,
             _ => Self::Unknown,
+        }
+    }
+}
+
+/// What the machine does and has done, vCPU by vCPU.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// What its vCPUs may do: those of a machine that is paused stand still.
+    pub state: State,
+    /// Seconds since this process started or restored the guest.
+    pub uptime_seconds: f64,
+    /// The kicks that the VMM handled; null where KVM takes them.
+    pub kicks: Option<Kicks>,
+    /// Waits for locks; null for guests other than the bundled payload, and before the first wait.
+    pub wait_ns: Option<WaitNs>,
+    /// By index.
+    pub vcpus: Vec<VcpuStats>,
+}
+
+/// One vCPU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VcpuStats {
+    /// Its APIC ID.
+    pub apic_id: u32,
+    /// What it does; null where KVM does not tell.
+    pub state: Option<VcpuState>,
+    /// Times that it left KVM_RUN.
+    pub exits: u64,
+    /// The same by their reasons; those that there were.
+    pub exits_by_reason: BTreeMap<String, u64>,
+    /// Times that it left the guest, KVM's own work included; null where KVM does not tell.
+    pub kvm_exits: Option<u64>,
+    /// Times that it halted.
+    pub halts: u64,
+    /// Kicks that it sent; null where KVM takes them and the guest does not tell.
+    pub kicks_sent: Option<u64>,
+    /// Kicks that it got; null where KVM takes them.
+    pub kicks_received: Option<u64>,
+    /// Locks that it took; null for guests other than the bundled payload.
+    pub acquisitions: Option<u64>,
+}
+
+/// What a vCPU does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VcpuState {
+    /// It runs, or would if it had a pCPU.
+    Running,
+    /// It is halted.
+    Halted,
+    /// It has not been started.
+    WaitingForSipi,
+}
+
+impl From<Doing> for VcpuState {
+    fn from(doing: Doing) -> Self {
+        match doing {
+            Doing::Runs => Self::Running,
+            Doing::Halted => Self::Halted,
+            Doing::WaitsForSipi => Self::WaitingForSipi,
+        }
+    }
+}
+
+impl From<LiveVcpu> for VcpuStats {
+    fn from(vcpu: LiveVcpu) -> Self {
+        Self {
+            apic_id: vcpu.apic_id,
+            state: vcpu.doing.map(VcpuState::from),
+            exits: vcpu.exits,
+            exits_by_reason: vcpu.exits_by_reason,
+            kvm_exits: vcpu.kvm_exits,
+            halts: vcpu.halts,
+            kicks_sent: vcpu.kicks_sent,
+            kicks_received: vcpu.kicks_received,
+            acquisitions: vcpu.acquisitions,
         }
     }
 }

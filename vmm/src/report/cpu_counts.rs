@@ -38,6 +38,8 @@ pub struct CpuCounts {
     pub taken_slow: u64,
     /// Slow path entered by a waiter that found the lock its own, without a halt.
     pub taken_slow_pickup: u64,
+    /// Poll that came back without its event.
+    pub taken_slow_spurious: u64,
     /// Slow path entered by an unlocker.
     pub released_slow: u64,
     /// Waiter found and kicked.
@@ -96,6 +98,7 @@ impl CpuCounts {
             clock_stops: u64_at(at!(clock_stops)),
             taken_slow: u64_at(at!(slow.taken_slow)),
             taken_slow_pickup: u64_at(at!(slow.taken_slow_pickup)),
+            taken_slow_spurious: u32_at(at!(slow.taken_slow_spurious)).into(),
             released_slow: u64_at(at!(slow.released_slow)),
             released_slow_kicked: u64_at(at!(slow.released_slow_kicked)),
             time_blocked_ns: u64_at(at!(slow.time_blocked_ns)),
@@ -182,6 +185,7 @@ mod tests {
         *results.apic_id.get_mut() = 300;
         *results.state.get_mut() = 3;
         *results.waiting_ticket.get_mut() = 14;
+        *results.slow.taken_slow_spurious.get_mut() = 15;
 
         let number = |n: u64| n << 40 | n;
         let histo_end = 21 + HISTO_BLOCKED_BUCKETS as u64;
@@ -208,6 +212,7 @@ mod tests {
             clock_stops: number(16),
             taken_slow: number(9),
             taken_slow_pickup: number(10),
+            taken_slow_spurious: 15,
             released_slow: number(11),
             released_slow_kicked: number(12),
             time_blocked_ns: number(13),

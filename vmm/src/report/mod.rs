@@ -3,6 +3,7 @@
 //! [`run::RunReport`] is the whole of it; its JSON form is the documented schema `vmm.run/1`.
 //! Everything here is pure but [`output`] and [`progress`].
 
+pub mod advice;
 pub mod cpu_counts;
 pub mod crash;
 pub mod fairness;
@@ -14,7 +15,9 @@ pub mod payload;
 pub mod percentile;
 pub mod progress;
 pub mod run;
+pub mod screen;
 pub mod snapshot_view;
+pub mod stats;
 pub mod status;
 pub mod table;
 pub mod units;

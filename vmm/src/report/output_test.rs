@@ -147,3 +147,30 @@ fn a_folder_that_went_away_is_an_error_that_names_the_file() {
             .contains("report.json")
     );
 }
+
+#[test]
+fn two_options_cannot_name_one_file() {
+    let folder = Folder::new();
+    let one = folder.0.join("out");
+    let other = folder.0.join(".").join("out");
+    let json = FileTarget::prepare("--json", &one).unwrap();
+    let trace = FileTarget::prepare("--trace", &other).unwrap();
+    let error = trace.check_differs_from(&json).unwrap_err().to_string();
+    assert!(
+        error.starts_with("--json and --trace both name "),
+        "{error}"
+    );
+    let third = FileTarget::prepare("--trace", &folder.0.join("trace")).unwrap();
+    assert!(third.check_differs_from(&json).is_ok());
+    let device = || FileTarget::prepare("--trace", Path::new("/dev/null")).unwrap();
+    assert!(device().check_differs_from(&device()).is_ok());
+}
+
+#[test]
+fn of_two_failures_both_are_told() {
+    let failure = |text: &str| Err(OutputError::Stdout(io::Error::other(text.to_owned())));
+    let told = all([failure("one"), Ok(()), failure("two")]).unwrap_err();
+    let told = told.to_string();
+    assert!(told.contains("one") && told.contains("two"), "{told}");
+    assert!(all([Ok(()), Ok(())]).is_ok());
+}

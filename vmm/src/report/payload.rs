@@ -105,6 +105,9 @@ pub struct GuestCounters {
     pub taken_slow: u64,
     /// Lock found free at the last look, so that no halt was needed.
     pub taken_slow_pickup: u64,
+    /// Polls that came back without their event, under Xen's interface.
+    #[serde(default)]
+    pub taken_slow_spurious: u64,
     /// Slow path entered by an unlocker.
     pub released_slow: u64,
     /// Waiter found and kicked.
@@ -158,6 +161,7 @@ impl Tally {
         let to = &mut self.guest;
         grow(&mut to.taken_slow, cpu.taken_slow);
         grow(&mut to.taken_slow_pickup, cpu.taken_slow_pickup);
+        grow(&mut to.taken_slow_spurious, cpu.taken_slow_spurious);
         grow(&mut to.released_slow, cpu.released_slow);
         grow(&mut to.released_slow_kicked, cpu.released_slow_kicked);
         grow(&mut to.time_blocked_ns, cpu.time_blocked_ns);

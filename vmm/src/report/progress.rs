@@ -61,6 +61,11 @@ impl Progress {
         Self::draw(total, Terminal::StandardError)
     }
 
+    /// Shows nothing, for a terminal that the guest writes to.
+    pub fn hidden() -> Self {
+        Self(None)
+    }
+
     fn draw(total: Option<Duration>, terminal: Terminal) -> Self {
         Self(Some(Line {
             terminal,

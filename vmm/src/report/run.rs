@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::crash::CrashReport;
 use super::hang::HangReport;
+use super::hex::Hex;
 use super::payload::PayloadResults;
 use crate::host::Kind;
+use crate::pv::xen::HypercallsBy;
 use crate::pv::{HaltIn, KickBy};
 
 /// Value of [`RunReport::schema`].
@@ -52,6 +54,9 @@ pub struct RunReport {
     /// Present when the outcome is `crashed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crash: Option<CrashReport>,
+    /// Present when the guest ended by writing this to the debug-exit port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debug_exit: Option<u32>,
 }
 
 /// How a run ended.
@@ -88,6 +93,8 @@ pub enum EndedBy {
     Interrupt,
     /// A request over the API socket.
     Api,
+    /// Ctrl-A x on the guest's console.
+    Console,
 }
 
 /// The machine a run ran on. Numbers from hosts of different kinds do not compare.
@@ -123,12 +130,33 @@ pub struct Config {
     pub enforce_pv: bool,
     /// Whether CPUID says that vCPUs are never preempted for long.
     pub hint_realtime: bool,
+    /// How hypercalls of Xen's interface come to the VMM; absent without `--xen`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xen_hypercalls: Option<HypercallsBy>,
     /// KVM's halt polling limit in ns; null for the host's default.
     pub halt_poll_ns: Option<u64>,
     /// Exits that were switched off.
     pub disabled_exits: Vec<String>,
     /// Host CPUs that the vCPU threads may run on; null for all.
     pub host_cpus: Option<Vec<u32>>,
+    /// The command line of a guest that is not the payload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cmdline: Option<String>,
+    /// Linear address of the guest's `vmcall` that the VMM takes its kicks at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kick_site: Option<Hex>,
+    /// How vCPUs were kept off their pCPUs on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preempt: Option<Preempt>,
+}
+
+/// `--preempt`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Preempt {
+    /// Times a second, over all vCPUs.
+    pub per_second: f64,
+    /// For so long each.
+    pub hold_ns: u64,
 }
 
 /// [`Config::guest`] of the payload inside the binary.
@@ -145,6 +173,9 @@ pub struct Workload {
     pub ticket_bits: u8,
     /// Whether the PV slow path was patched in.
     pub pv_active: bool,
+    /// Whose interface it uses: `native`, `kvm` or `xen`. Absent in older reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pv: Option<String>,
     /// Spins before the slow path.
     pub threshold_spins: u64,
     /// Number of locks.

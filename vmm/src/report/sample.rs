@@ -46,6 +46,7 @@ pub(super) fn completed() -> RunReport {
         kvm_stats: named(&[("exits", 3100), ("halt_exits", 1200), ("hypercalls", 0)]),
         hang: None,
         crash: None,
+        debug_exit: None,
     }
 }
 
@@ -139,6 +140,7 @@ fn config() -> Config {
             ring: 3,
             ticket_bits: 16,
             pv_active: true,
+            pv: Some("kvm".into()),
             threshold_spins: 2048,
             locks: 1,
             hold: 100,
@@ -155,9 +157,13 @@ fn config() -> Config {
         pv_unhalt: true,
         enforce_pv: false,
         hint_realtime: false,
+        xen_hypercalls: None,
         halt_poll_ns: None,
         disabled_exits: Vec::new(),
         host_cpus: None,
+        cmdline: None,
+        kick_site: None,
+        preempt: None,
     }
 }
 
@@ -180,6 +186,7 @@ fn payload() -> PayloadResults {
         guest: GuestCounters {
             taken_slow: 1240,
             taken_slow_pickup: 40,
+            taken_slow_spurious: 0,
             released_slow: 1235,
             released_slow_kicked: 1233,
             time_blocked_ns: 1_210_000_000,

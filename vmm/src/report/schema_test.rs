@@ -170,7 +170,7 @@ fn every_outcome_is_documented_with_its_exit_code() {
     for outcome in outcomes.as_array().unwrap() {
         let outcome: super::run::Outcome = serde_json::from_value(outcome.clone()).unwrap();
         let name = serde_json::to_value(outcome).unwrap();
-        let row = format!("| {} |", crate::cli::Exit::from(outcome) as u8);
+        let row = format!("| {} |", u8::from(crate::cli::Exit::from(outcome)));
         let row = REFERENCE
             .lines()
             .find(|line| line.starts_with(&format!("| `{}` |", name.as_str().unwrap())))

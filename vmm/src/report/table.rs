@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
+use guest_payload::pv::Backend;
+
 use super::payload::{PayloadResults, Violations};
 use super::run::{Config, EndedBy, Outcome, RunReport, VcpuReport, Workload};
 use super::units;
@@ -73,7 +75,10 @@ fn verdict(report: &RunReport) -> String {
     let payload = report.payload.as_ref();
     let all_checks = payload.map_or("", |_| ": every check held");
     match report.outcome {
-        Outcome::Completed => format!("PASSED{all_checks}"),
+        Outcome::Completed => match report.debug_exit {
+            Some(value) => format!("ENDED by the guest with {value:#x} on the debug-exit port"),
+            None => format!("PASSED{all_checks}"),
+        },
         Outcome::Violated => {
             let violations = payload.map(|payload| payload.violations);
             format!(
@@ -83,7 +88,10 @@ fn verdict(report: &RunReport) -> String {
         }
         Outcome::Hung => "FAILED: the guest hangs".into(),
         Outcome::Crashed => "FAILED: the guest crashed".into(),
-        Outcome::Stopped => "STOPPED over the API before the guest had finished".into(),
+        Outcome::Stopped => match report.ended_by {
+            EndedBy::Console => "STOPPED from its console before the guest had finished".into(),
+            _ => "STOPPED over the API before the guest had finished".into(),
+        },
         Outcome::Migrated => "MIGRATED: the guest runs in another process now".into(),
         Outcome::Timeout => match report.ended_by {
             EndedBy::Interrupt => "STOPPED by the user before the guest had finished".into(),
@@ -140,9 +148,13 @@ impl fmt::Display for Setup<'_> {
         }
         writeln!(f, ", {vcpus} vCPU{plural}, {seconds:.2} s")?;
         let pv_unhalt = if config.pv_unhalt { "on" } else { "off" };
+        let xen = match config.xen_hypercalls {
+            Some(by) => format!(", Xen by {by}"),
+            None => String::new(),
+        };
         writeln!(
             f,
-            "kick {kick}, halt {halt}, PV_UNHALT {pv_unhalt}, {}, {} host, Linux {}",
+            "kick {kick}, halt {halt}, PV_UNHALT {pv_unhalt}{xen}, {}, {} host, Linux {}",
             units::bytes(config.memory_bytes),
             host.kind,
             host.kernel
@@ -159,6 +171,7 @@ impl fmt::Display for Lock<'_> {
             ring,
             ticket_bits,
             pv_active,
+            pv,
             threshold_spins,
             locks,
             hold,
@@ -174,6 +187,9 @@ impl fmt::Display for Lock<'_> {
         }
         write!(f, " in ring {ring}, hold {hold}, think {think}")?;
         match pv_active {
+            true if pv.as_deref() == Some(Backend::Xen.name()) => {
+                write!(f, ", polls after {threshold_spins} spins")
+            }
             true => write!(f, ", halts after {threshold_spins} spins"),
             false => f.write_str(", never halts"),
         }
@@ -217,6 +233,7 @@ fn payload_rows(f: &mut fmt::Formatter<'_>, payload: &PayloadResults) -> fmt::Re
     row(f, "slow path", 4, cells)?;
     // Only where they were asked for or happened.
     let cells = [
+        ("spurious wake-ups", guest.taken_slow_spurious),
         ("I/O turns", guest.io_turns),
         ("clock stops", guest.clock_stops),
     ];

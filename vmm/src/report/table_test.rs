@@ -41,6 +41,11 @@ fn the_verdict_is_the_first_line() {
         "FAILED: I/O repeated once, I/O lost 2 times, TSC went back 3 times, \
          kvmclock went back 4 times"
     );
+    report.outcome = Outcome::Stopped;
+    report.ended_by = EndedBy::Console;
+    assert!(first(&report).starts_with("STOPPED from its console"));
+    (report.outcome, report.debug_exit) = (Outcome::Completed, Some(16));
+    assert!(first(&report).ends_with("with 0x10 on the debug-exit port"));
     assert_eq!(first(&hung()), "FAILED: the guest hangs");
     assert_eq!(first(&crashed()), "FAILED: the guest crashed");
 }

@@ -16,6 +16,7 @@ pub use vcpu::{State, Vcpu};
 
 use crate::error_chain::in_one_line;
 use crate::machine::blueprint::Blueprint;
+use crate::machine::saved;
 use crate::snapshot::{CheckedSnapshot, Error, Label, SectionKind};
 use crate::vcpu::state::VcpuState;
 
@@ -68,7 +69,7 @@ impl SnapshotView {
     /// Looks at `snapshot`, whose state has been checked; its memory is not read.
     pub fn of(snapshot: &CheckedSnapshot) -> Self {
         let mut faults = Faults(Vec::new());
-        let machine: Option<Blueprint> = faults.take(snapshot.decode(SectionKind::Machine, 0));
+        let machine: Option<Blueprint> = faults.take(saved::blueprint(snapshot));
         let mut vcpus = Vec::new();
         for section in snapshot.sections() {
             let Label::Known(SectionKind::Vcpu, index) = section.label else {

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::cpu::clock::ClockSample;
 use crate::cpu::compat::HostNeeds;
+use crate::device::DeviceSet;
 use crate::host::Kind;
 use crate::machine::blueprint::Blueprint;
 use crate::machine::state::DeviceState;
@@ -86,6 +87,12 @@ pub struct Machine {
     pub has_stub_page: bool,
     /// Where the payload's results are.
     pub results_gpa: Option<Hex>,
+    /// Its devices.
+    pub devices: DeviceSet,
+    /// Where the VMM takes the kicks of a guest without a stub page.
+    pub kick_site: Option<Hex>,
+    /// `--xen`.
+    pub xen: bool,
 }
 
 impl From<Blueprint> for Machine {
@@ -107,6 +114,12 @@ impl From<Blueprint> for Machine {
             halt_poll_ns: blueprint.halt_poll_ns,
             has_stub_page: blueprint.has_stub_page,
             results_gpa: blueprint.results_gpa.map(Hex),
+            devices: blueprint
+                .pc
+                .as_ref()
+                .map_or(DeviceSet::Bare, |pc| pc.devices),
+            kick_site: blueprint.pc.and_then(|pc| pc.kick_site).map(Hex),
+            xen: blueprint.xen.is_some(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::{Checked, Clock, Devices, Host, Machine, Memory, Section, SnapshotView, Vcpu};
+use crate::device::DeviceSet;
 use crate::report::units;
 use crate::report::wrap::wrap;
 use crate::snapshot::Need;
@@ -111,10 +112,19 @@ fn write_machine(f: &mut fmt::Formatter<'_>, machine: &Machine) -> fmt::Result {
         (machine.enforce_pv, "enforced"),
         (machine.hint_realtime, "KVM_HINTS_REALTIME"),
         (machine.has_stub_page, "stub page"),
+        (machine.xen, "Xen's interface"),
+        (machine.devices == DeviceSet::Pc, "a PC"),
+        (
+            machine.devices == DeviceSet::TestImage,
+            "a PC for test images",
+        ),
     ] {
         if is_on {
             write!(f, ", {name}")?;
         }
+    }
+    if let Some(site) = machine.kick_site {
+        write!(f, ", kicks taken at {site}")?;
     }
     if let Some(ns) = machine.halt_poll_ns {
         write!(f, ", polls {}", units::ns(ns.into()))?;
