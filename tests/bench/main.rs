@@ -8,6 +8,7 @@ mod fast_path;
 mod folder;
 mod guest;
 mod kick;
+mod linux;
 mod many;
 mod memory;
 mod migrate;
@@ -72,7 +73,7 @@ impl Bench {
 
 type Measure = fn(&Bench, &mut dyn FnMut(Row)) -> io::Result<()>;
 
-const MEASUREMENTS: [(&str, Measure); 10] = [
+const MEASUREMENTS: [(&str, Measure); 11] = [
     ("start", start::measure),
     ("memory", memory::measure),
     ("many", many::measure),
@@ -83,6 +84,7 @@ const MEASUREMENTS: [(&str, Measure); 10] = [
     ("restore", restore::measure),
     ("migrate", migrate::measure),
     ("pause", pause::measure),
+    ("linux", linux::measure),
 ];
 
 #[derive(Debug, Default)]

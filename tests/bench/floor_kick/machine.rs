@@ -10,18 +10,19 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{Kvm, MsrFilterDefaultAction, MsrFilterRange, MsrFilterRangeFlags, VcpuFd, VmFd};
 use vm_memory::GuestMemoryMmap;
-use vmm::boot::pvh_registers;
+use vmm::boot::registers;
 use vmm::cpu::cpuid::CpuidTemplate;
 use vmm::cpu::lapic::MSR_APIC_BASE;
 use vmm::cpu::pv_leaves::{KickTaker, LocalApics, Offer, PvFeatures, Vmcall};
 use vmm::cpu::topology::Topology;
 use vmm::machine::guest::LoadedGuest;
+use vmm::machine::linux_cmdline::Cmdline;
 use vmm::machine::results::PayloadView;
 use vmm::memory::{self, MemorySize, WriteLog};
 use vmm::pv::{HaltIn, KickBy};
 use vmm::report::payload::Tally;
 use vmm::report::percentile::WaitNs;
-use vmm::spec::Guest;
+use vmm::spec::{GivenCmdline, Guest};
 
 use crate::serve::{self, Shared};
 
@@ -45,13 +46,18 @@ impl Machine {
     /// Loads the payload with `cmdline`.
     pub(crate) fn build(kick: KickBy, halt: HaltIn, cmdline: &str) -> Result<Self, Failure> {
         let kvm = Kvm::new()?;
-        let guest = LoadedGuest::read(&Guest::Bundled, MEMORY)?;
+        let guest = LoadedGuest::read(&Guest::Bundled, &[], MEMORY)?;
         let vm = kvm.create_vm()?;
         let memory = memory::map(MEMORY)?;
         memory::register(&vm, &memory, WriteLog::Off)?;
         let topology = Topology::flat(VCPUS)?;
         let ids: Vec<u32> = topology.apic_ids().collect();
-        let start_info = guest.load(&memory, MEMORY, cmdline, &ids)?;
+        let entry = guest.load(
+            &memory,
+            MEMORY,
+            &Cmdline::as_given(&GivenCmdline::Text(cmdline.to_owned())),
+            &ids,
+        )?;
         if kick == KickBy::Vmm {
             guest.take_over_stubs(&memory)?;
         }
@@ -71,14 +77,13 @@ impl Machine {
             vcpus.push(vcpu);
         }
         let mut sregs = vcpus[0].get_sregs()?;
-        pvh_registers::set_pvh_sregs(&mut sregs);
+        let regs = registers::start(entry, &mut sregs);
         vcpus[0].set_sregs(&sregs)?;
-        let start_info = u32::try_from(start_info)?;
-        vcpus[0].set_regs(&pvh_registers::pvh_regs(guest.image.entry, start_info))?;
+        vcpus[0].set_regs(&regs)?;
         Ok(Self {
             vm: Arc::new(vm),
             memory,
-            results: guest.image.results.ok_or("the payload has no results")?,
+            results: guest.results().ok_or("the payload has no results")?,
             halt,
             vcpus,
         })
