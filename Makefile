@@ -3,10 +3,10 @@
 CARGO ?= cargo
 VMM   := target/release/vmm
 
-.PHONY: help build run test check bench soak doc clean
+.PHONY: help build run test linux-guest test-linux check bench soak doc clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build vmm, the payload inside it
 	$(CARGO) build --release -p vmm
@@ -16,6 +16,12 @@ run: build ## run the bundled payload on 4 vCPUs for a few seconds and print the
 
 test: ## run every test
 	tests/run-all
+
+linux-guest: ## a small Linux with PV spinlocks and lock torture from Debian's sources, into target/linux-guest
+	tests/linux/build
+
+test-linux: ## boot that Linux on 1, 2 and 4 vCPUs
+	tests/linux/run
 
 check: ## formatting, lints and documentation, without warnings
 	tests/check
