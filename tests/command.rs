@@ -9,7 +9,7 @@ use std::{env, fs, process};
 
 use serde_json::Value;
 
-/// No run of a test may take longer; then the test has failed.
+/// No run of a test may take longer unless it says so; then the test has failed.
 const LIMIT: Duration = Duration::from_secs(100);
 
 /// The binary that cargo built for the tests of the package `vmm`.
@@ -30,14 +30,18 @@ pub fn binary() -> PathBuf {
 pub struct Vmm {
     args: Vec<OsString>,
     limit_kib: Option<u64>,
+    limit: Duration,
 }
 
 impl Vmm {
     /// `vmm` with the words of `line`.
     pub fn new(line: &str) -> Self {
         let args = line.split_whitespace().map(OsString::from).collect();
-        let limit_kib = None;
-        Self { args, limit_kib }
+        Self {
+            args,
+            limit_kib: None,
+            limit: LIMIT,
+        }
     }
 
     /// `vmm run` with the words of `line`.
@@ -67,6 +71,13 @@ impl Vmm {
         self
     }
 
+    /// It may take so long, rather than the usual `LIMIT`.
+    #[must_use]
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
     fn command(&self) -> Command {
         let mut command = match self.limit_kib {
             None => Command::new(binary()),
@@ -92,7 +103,7 @@ impl Vmm {
 
     /// Runs it to its end.
     pub fn finish(&self) -> Finished {
-        wait(self.spawn(), self.line())
+        wait_for(self.spawn(), self.line(), self.limit)
     }
 
     /// Runs it with `--json -` in front and takes the report apart.
@@ -122,10 +133,14 @@ impl Vmm {
 /// # Panics
 /// When it does not end in time, or not by itself.
 pub fn wait(child: Child, line: String) -> Finished {
+    wait_for(child, line, LIMIT)
+}
+
+fn wait_for(child: Child, line: String, limit: Duration) -> Finished {
     let id = child.id();
     let (done, is_done) = std::sync::mpsc::channel::<()>();
     let guard = std::thread::spawn(move || {
-        if is_done.recv_timeout(LIMIT).is_err() {
+        if is_done.recv_timeout(limit).is_err() {
             let _ = Command::new("kill")
                 .args(["-KILL", &id.to_string()])
                 .status();

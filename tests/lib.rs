@@ -7,6 +7,8 @@
 
 pub mod command;
 pub mod elf;
+pub mod gdb;
 pub mod guest;
+pub mod multiboot;
 pub mod process;
 pub mod proxy;

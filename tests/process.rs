@@ -125,6 +125,17 @@ impl Process {
         }
     }
 
+    /// Waits until `file` has `text` in it.
+    ///
+    /// # Panics
+    /// When it ends before.
+    pub fn wait_for_text(&self, file: &Path, text: &str) {
+        while !std::fs::read_to_string(file).is_ok_and(|said| said.contains(text)) {
+            assert!(!self.has_ended(), "it ended before `{text}`: {}", self.line);
+            thread::sleep(LOOK);
+        }
+    }
+
     /// Moves its machine; returns when that is done or has failed.
     ///
     /// # Errors

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use guest_payload::IMAGE;
-use vmm::boot::elf::Image;
+use vmm::boot::{Image, elf};
 use vmm_tests::command::{Finished, Folder, Vmm, binary, skip, wait};
 use vmm_tests::elf::{CODE_GPA, Elf};
+use vmm_tests::multiboot;
 
 const USAGE: i32 = 2;
 const HOST: i32 = 3;
@@ -86,11 +87,100 @@ fn files_that_are_no_guest() {
     assert_eq!(script.stderr.matches("ELF").count(), 1, "{script}");
 }
 
+/// A bzImage of protocol 2.15 with nothing in it, which takes memory up to 24 MiB.
+fn bzimage() -> Vec<u8> {
+    let mut bytes = vec![0; 0x2000];
+    let fields: [(usize, &[u8]); 11] = [
+        (0x1f1, b"\x01"),
+        (0x1f4, b"\xc0\x01"),
+        (0x1fe, b"\x55\xaa\xeb\x6aHdrS\x0f\x02"),
+        (0x211, b"\x01"),
+        (0x214, b"\0\0\x10\0"),
+        (0x22c, b"\xff\xff\xff\x7f"),
+        (0x230, b"\0\0\x20\0\x01"),
+        (0x236, b"\x01"),
+        (0x238, b"\xff\x07"),
+        (0x258, b"\0\0\0\x01"),
+        (0x260, b"\0\0\x80\0"),
+    ];
+    for (at, field) in fields {
+        bytes[at..at + field.len()].copy_from_slice(field);
+    }
+    bytes
+}
+
+#[test]
+fn foreign_images_that_cannot_be_started() {
+    let folder = Folder::new("foreign");
+    let with = |at: usize, field: &[u8]| {
+        let mut bytes = bzimage();
+        bytes[at..at + field.len()].copy_from_slice(field);
+        bytes
+    };
+    let zeros = |at: usize, magic: &[u8]| {
+        let mut bytes = vec![0; 100];
+        bytes[at..at + magic.len()].copy_from_slice(magic);
+        bytes
+    };
+    let multiboot = |flags| multiboot::elf(b"\xf4", flags);
+    let cut = multiboot(0);
+    let mut other_machine = multiboot(0);
+    other_machine[18] = 40;
+    let rows: [(&str, Vec<u8>, &str); 11] = [
+        ("gz", zeros(0, b"\x1f\x8b"), "gzip data"),
+        ("arm64", zeros(0x38, b"ARM\x64"), "for arm64"),
+        (
+            "cut",
+            bzimage()[..0x1fff].to_vec(),
+            "truncated: the bzImage",
+        ),
+        ("old", with(0x206, &[9]), "boot protocol 2.09"),
+        ("32", with(0x236, &[0]), "a 32-bit kernel"),
+        ("low", with(0x211, &[0]), "a zImage"),
+        ("odd", with(0x230, &[3]), "kernel_alignment"),
+        ("large", with(0x260, &[0; 3]), "outside guest memory"),
+        ("flags", multiboot(1 << 3), "features 0x8"),
+        ("machine", other_machine, "machine 40"),
+        (
+            "half",
+            cut[..cut.len() - 1].to_vec(),
+            "truncated: the multiboot",
+        ),
+    ];
+    for (name, mut content, part) in rows {
+        if name == "large" {
+            content[0x263] = 0x10;
+        }
+        let path = folder.file(name, &content);
+        let vmm = Vmm::run("--timeout 5 --memory 32M").arg(&path);
+        refuse(&folder, &vmm, USAGE, part);
+    }
+}
+
+#[test]
+fn initrds_and_command_lines_that_do_not_fit() {
+    let folder = Folder::new("initrd");
+    let kernel = folder.file("bzImage", &bzimage());
+    let run = || Vmm::run("--timeout 5 --memory 32M").arg(&kernel);
+    let large = folder.file("large", &vec![0; (8 << 20) + 1]);
+    let larger = folder.file("larger", &vec![0; (32 << 20) + 1]);
+    for (path, part) in [
+        (folder.path("nobody"), "cannot read the initrd"),
+        (large, "the initrd of 8392704 bytes does not fit"),
+        (larger, "larger than the guest's memory"),
+        ("/dev/zero".into(), "larger than the guest's memory"),
+    ] {
+        refuse(&folder, &run().arg("--initrd").arg(path), USAGE, part);
+    }
+    let long = run().arg("--cmdline").arg("a".repeat(2048));
+    refuse(&folder, &long, USAGE, "2047 are the most");
+}
+
 #[test]
 fn the_payload_cut_anywhere_is_refused() {
-    assert!(Image::check(IMAGE).is_ok());
+    assert!(elf::Image::check(IMAGE).is_ok());
     for length in 0..IMAGE.len() {
-        let refused = Image::check(&IMAGE[..length]);
+        let refused = elf::Image::check(&IMAGE[..length]);
         assert!(refused.is_err(), "cut at {length}");
     }
 }
@@ -100,10 +190,10 @@ proptest::proptest! {
     fn the_payload_with_wrong_headers_is_refused_or_fits(at in 0_usize..176, byte: u8) {
         let mut bytes = IMAGE.to_vec();
         bytes[at] = byte;
-        if let Ok(image) = Image::check(&bytes)
+        if let Ok(image) = Image::identify(&bytes)
             && image.check_fits(128 << 20).is_ok()
         {
-            for segment in &image.segments {
+            for segment in image.segments() {
                 proptest::prop_assert!(segment.file.end <= bytes.len());
                 proptest::prop_assert!(segment.end() <= 128 << 20);
             }
@@ -214,7 +304,7 @@ fn command_lines_that_are_too_long() {
     let vmm = Vmm::run("--timeout 5")
         .arg(guest)
         .arg("--")
-        .arg("x".repeat(5000));
+        .arg("x".repeat(66_000));
     refuse(&folder, &vmm, USAGE, "command line");
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser};
 use guest_payload::abi::{
-    self, Control, CpuResults, LockObject, Results, SlowPathStats, StubPage, stub_out,
+    self, Control, CpuResults, LockObject, Results, SlowPathStats, StubPage, TraceEvent, stub_out,
 };
 use guest_payload::args::{Args, KEYS};
 use guest_payload::lock::{LockKind, TicketBits};
@@ -154,14 +154,27 @@ fn the_reference_has_every_command_and_option_and_no_other() {
     assert_eq!(reference.matches("\n## ").count(), commands);
 }
 
+/// A shell's words, as far as double quotes go.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (quoted, part) in line.split('"').enumerate() {
+        if quoted % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
+}
+
 #[test]
 fn every_vmm_line_in_the_documents_is_a_command_line() {
     let mut lines = 0;
     for (path, text) in documents() {
         for line in fenced(&text, "sh") {
             let line = line.split('#').next().unwrap().trim();
-            let words: Vec<_> = line.split_whitespace().collect();
-            if words.first() != Some(&"vmm") {
+            let words = words(line);
+            if words.first().is_none_or(|word| word != "vmm") {
                 continue;
             }
             lines += 1;
@@ -184,7 +197,8 @@ fn the_reference_has_every_guest_argument_with_its_default() {
     let mut described = BTreeSet::new();
     let mut line = String::new();
     for row in rows(&reference) {
-        let Some(word) = code(&row[0]).filter(|word| word.contains('=') || *word == "nopvspin")
+        let Some(word) =
+            code(&row[0]).filter(|word| word.contains('=') || word.ends_with("nopvspin"))
         else {
             continue;
         };
@@ -283,6 +297,9 @@ fn the_abi_page_has_every_structure_as_it_is() {
         tsc_skew_cycles,
         fill_gpa,
         fill_bytes,
+        trace_events,
+        trace_reserved,
+        trace_gpa,
     });
     assert_layout(&abi, "### `Results`", results);
     let cpu = fields!(CpuResults {
@@ -290,6 +307,7 @@ fn the_abi_page_has_every_structure_as_it_is() {
         state,
         waiting_lock,
         waiting_ticket,
+        kick_port,
         acquisitions,
         halts,
         kicks_sent,
@@ -307,6 +325,7 @@ fn the_abi_page_has_every_structure_as_it_is() {
         tsc_backwards,
         kvmclock_backwards,
         clock_stops,
+        traced,
     });
     assert_layout(&abi, "### `CpuResults`", cpu);
     let slow = fields!(SlowPathStats {
@@ -317,6 +336,7 @@ fn the_abi_page_has_every_structure_as_it_is() {
         time_blocked_ns,
         histo_blocked,
         zero_stats,
+        taken_slow_spurious,
     });
     assert_layout(&abi, "### `SlowPathStats`", slow);
     let lock = fields!(LockObject {
@@ -330,6 +350,15 @@ fn the_abi_page_has_every_structure_as_it_is() {
         last_kvmclock_ns,
     });
     assert_layout(&abi, "### `LockObject`", lock);
+    let event = fields!(TraceEvent {
+        tsc,
+        lock,
+        ticket,
+        step,
+        target,
+        reserved,
+    });
+    assert_layout(&abi, "### `TraceEvent`", event);
     assert_eq!(size_of::<Results>(), 4096);
     assert_eq!(size_of::<CpuResults>(), 4096);
     assert_eq!(size_of::<LockObject>(), 128);
@@ -440,7 +469,7 @@ fn the_exit_codes_are_those_of_the_program() {
         Exit::Host,
         Exit::GuestCrashed,
     ];
-    assert_eq!(described, codes.map(|code| code as u8));
+    assert_eq!(described, codes.map(u8::from));
 }
 
 /// Validates what `command --json -` writes.
