@@ -12,6 +12,7 @@ use acpi_tables::xsdt::XSDT;
 
 use super::acpi_dsdt::dsdt;
 use super::acpi_madt::madt;
+use super::field::low_word;
 use super::platform::{
     CMOS_CENTURY, KEYBOARD_COMMAND_PORT, KEYBOARD_RESET, PM_TIMER, PM1A_CONTROL, PM1A_EVENT,
     Platform, RESET_PORT, RESET_VALUE, SCI_IRQ,
@@ -100,12 +101,6 @@ fn rsdp(rsdt: u64, xsdt: u64) -> Vec<u8> {
         rsdp[at] = sum.wrapping_neg();
     }
     rsdp
-}
-
-/// An address below 4 GiB, as all of ours are.
-fn low_word(gpa: u64) -> [u8; 4] {
-    let [a, b, c, d, ..] = gpa.to_le_bytes();
-    [a, b, c, d]
 }
 
 /// Appends `table` on the next 16-byte boundary and returns its address.

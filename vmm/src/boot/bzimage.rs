@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::field::{u16_at, u32_at, u64_at};
 use super::layout::{self, Area};
 use super::segment::{PlaceError, Segment};
 
@@ -111,14 +112,14 @@ impl Image {
         if bytes.len() < FIELDS_END {
             return Err(truncated("setup header", FIELDS_END as u64));
         }
-        let version = file.u16_at(0x206);
+        let version = u16_at(file.0, 0x206);
         if version < VERSION_MIN {
             return Err(Error::TooOld { version });
         }
         if file.u8_at(0x211) & LOADED_HIGH == 0 {
             return Err(Error::ZImage);
         }
-        if file.u16_at(0x236) & HAS_64_BIT_ENTRY == 0 {
+        if u16_at(file.0, 0x236) & HAS_64_BIT_ENTRY == 0 {
             return Err(Error::ThirtyTwoBit);
         }
         let setup_sectors = match file.u8_at(HEADER_AT) {
@@ -126,7 +127,7 @@ impl Image {
             sectors => sectors,
         };
         let setup_bytes = (usize::from(setup_sectors) + 1) * SECTOR_BYTES;
-        let system_bytes = u64::from(file.u32_at(0x1f4)) * PARAGRAPH_BYTES;
+        let system_bytes = u64::from(u32_at(file.0, 0x1f4)) * PARAGRAPH_BYTES;
         let needed = setup_bytes as u64 + system_bytes;
         // Whatever the header says, there is code at the entry point.
         let needed = needed.max(setup_bytes as u64 + ENTRY_OFFSET + 1);
@@ -140,7 +141,7 @@ impl Image {
                 value: header_end as u64,
             });
         }
-        let load = file.u32_at(0x214);
+        let load = u32_at(file.0, 0x214);
         if u64::from(load) < layout::HIGH_RAM {
             return Err(Error::Field {
                 field: "code32_start",
@@ -157,8 +158,8 @@ impl Image {
             header: HEADER_AT..header_end,
             unpacked: file.unpacked(load)?,
             code,
-            initrd_last: file.u32_at(0x22c),
-            command_line_max: file.u32_at(0x238),
+            initrd_last: u32_at(file.0, 0x22c),
+            command_line_max: u32_at(file.0, 0x238),
         })
     }
 
@@ -196,9 +197,9 @@ impl Header<'_> {
     /// Where the kernel unpacks itself: at its preferred address, or where it is loaded if that is
     /// higher and it can be moved. It copies itself to the end of that room first.
     fn unpacked(&self, load: u32) -> Result<Range<u64>, Error> {
-        let preferred = self.u64_at(0x258);
-        let align = u64::from(self.u32_at(0x230));
-        let bytes = u64::from(self.u32_at(0x260));
+        let preferred = u64_at(self.0, 0x258);
+        let align = u64::from(u32_at(self.0, 0x230));
+        let bytes = u64::from(u32_at(self.0, 0x260));
         let start = match self.u8_at(0x234) {
             0 => preferred,
             _ if align.is_power_of_two() => u64::from(load).next_multiple_of(align).max(preferred),
@@ -224,18 +225,6 @@ impl Header<'_> {
 
     fn u8_at(&self, at: usize) -> u8 {
         self.0[at]
-    }
-
-    fn u16_at(&self, at: usize) -> u16 {
-        u16::from_le_bytes([self.0[at], self.0[at + 1]])
-    }
-
-    fn u32_at(&self, at: usize) -> u32 {
-        u32::from(self.u16_at(at)) | u32::from(self.u16_at(at + 2)) << 16
-    }
-
-    fn u64_at(&self, at: usize) -> u64 {
-        u64::from(self.u32_at(at)) | u64::from(self.u32_at(at + 4)) << 32
     }
 }
 

@@ -9,6 +9,7 @@ use memchr::memmem;
 
 use super::elf_error::{Error, Part};
 use super::elf_notes::{Notes, Owner, read_notes};
+use super::field::{u16_at, u32_at, u64_at};
 use super::segment::Segment;
 
 /// What every ELF file starts with.
@@ -284,19 +285,6 @@ impl File<'_> {
             length: self.0.len(),
         }
     }
-}
-
-/// Little-endian field at `offset`, which the caller knows to be there.
-fn u16_at(bytes: &[u8], offset: usize) -> u16 {
-    u16::from_le_bytes([bytes[offset], bytes[offset + 1]])
-}
-
-fn u32_at(bytes: &[u8], offset: usize) -> u32 {
-    u32::from(u16_at(bytes, offset)) | u32::from(u16_at(bytes, offset + 2)) << 16
-}
-
-fn u64_at(bytes: &[u8], offset: usize) -> u64 {
-    u64::from(u32_at(bytes, offset)) | u64::from(u32_at(bytes, offset + 4)) << 32
 }
 
 #[cfg(test)]

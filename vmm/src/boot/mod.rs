@@ -10,6 +10,7 @@ pub mod elf;
 mod elf_error;
 mod elf_notes;
 mod entry;
+mod field;
 pub mod image;
 pub mod layout;
 pub mod load;

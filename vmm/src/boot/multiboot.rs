@@ -8,6 +8,7 @@ use object::elf::{EM_386, EM_X86_64, FileHeader32, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
 
 use super::elf::ELF_MAGIC;
+use super::field::u32_at;
 use super::segment::Segment;
 
 /// The header lies in this many bytes from the start of the file.
@@ -288,12 +289,6 @@ fn elf32(bytes: &[u8]) -> Result<(u32, Vec<Segment>), Error> {
         entry = u32::try_from(gpa).map_err(|_| Error::EntryOutside { entry })?;
     }
     Ok((entry, segments))
-}
-
-/// Little-endian field at `offset`, which the caller knows to be there.
-fn u32_at(bytes: &[u8], offset: usize) -> u32 {
-    let [a, b, c, d] = [0, 1, 2, 3].map(|byte| bytes[offset + byte]);
-    u32::from_le_bytes([a, b, c, d])
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryError, GuestMemoryMmap};
 
+use super::field::low_word;
 use super::memory_map::{MemoryKind, MemoryRange};
 use super::module::PlacedModule;
 use super::multiboot::Image;
@@ -145,12 +146,6 @@ fn upper_kib(memory_ranges: &[MemoryRange]) -> u64 {
 
 fn words<const N: usize>(values: [u64; N]) -> impl Iterator<Item = u8> {
     values.into_iter().flat_map(low_word)
-}
-
-/// A 32-bit field. What goes there lies below 4 GiB: the layout and the room for modules do.
-fn low_word(value: u64) -> [u8; 4] {
-    let [a, b, c, d, ..] = value.to_le_bytes();
-    [a, b, c, d]
 }
 
 #[cfg(test)]
