@@ -7,8 +7,12 @@ mod machine;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use guest_payload::lock::byte::ByteLock;
+use guest_payload::lock::mcs::McsLock;
+use guest_payload::lock::preemptable_ticket::PreemptableTicket;
+use guest_payload::lock::pv_qspinlock::PvQspinlock;
 use guest_payload::lock::pv_ticket::PvTicket;
 use guest_payload::lock::pv_ticket_head::PvTicketHead;
+use guest_payload::lock::qspinlock::Qspinlock;
 use guest_payload::lock::{RawLock, U8};
 use guest_payload::pv::Backend;
 use loom::cell::UnsafeCell;
@@ -77,6 +81,18 @@ fn linux_4_0_never_touches_the_lock_after_its_release() {
     let seen = free_after_last_use::<PvTicketHead<U8>>();
     assert_eq!(seen.touched, 0);
     assert_eq!(seen.reported, 0);
+}
+
+#[test]
+fn queued_locks_never_touch_the_lock_after_their_release() {
+    assert_eq!(free_after_last_use::<McsLock>().touched, 0);
+    assert_eq!(free_after_last_use::<Qspinlock>().touched, 0);
+    assert_eq!(free_after_last_use::<PvQspinlock>().touched, 0);
+}
+
+#[test]
+fn the_preemptable_ticket_lock_never_touches_the_lock_after_its_release() {
+    assert_eq!(free_after_last_use::<PreemptableTicket<U8>>().touched, 0);
 }
 
 #[test]

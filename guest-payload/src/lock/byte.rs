@@ -6,7 +6,7 @@
 use crate::abi::POISON_BYTE;
 use crate::key::{self, Unlock};
 use crate::lock::RawLock;
-use crate::pv::{LockAddress, PvLockOps, SlowPath, Waited};
+use crate::pv::{LockAddress, Patience, PvLockOps, SlowPath, Waited};
 use crate::sync::{
     AtomicU8, AtomicU16, Barrier,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
@@ -125,6 +125,9 @@ impl ByteLock {
             bounded_spin_hint();
             if self.lock.load(Relaxed) == FREE && self.try_lock() {
                 return true;
+            }
+            if pv.spun(LockAddress::of(self), NO_TICKET, NO_TICKET) == Patience::Gone {
+                return false;
             }
         }
         false

@@ -16,16 +16,50 @@ pub enum LockKind {
     Byte = 3,
     /// Test and test-and-set, no slow path.
     Tas = 4,
+    /// Queue lock, no slow path.
+    Mcs = 5,
+    /// Queued spinlock without a slow path: Linux 4.2 on bare metal.
+    Qspinlock = 6,
+    /// PV queued spinlock: Linux 4.2 in a guest.
+    PvQspinlock = 7,
+    /// Ticket lock whose waiters lose patience with those before them.
+    PreemptableTicket = 8,
+}
+
+/// In which order a lock serves its waiters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As they came, and the tickets show it.
+    Fifo,
+    /// As they lined up. Nothing outside the lock's own queue shows it, so nothing checks it.
+    Queue,
+    /// None that it promises.
+    None,
+}
+
+impl Order {
+    /// The name in the reference.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fifo => "FIFO",
+            Self::Queue => "queue",
+            Self::None => "none",
+        }
+    }
 }
 
 impl LockKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::Ticket,
         Self::PvTicket,
         Self::PvTicketHead,
         Self::Byte,
         Self::Tas,
+        Self::Mcs,
+        Self::Qspinlock,
+        Self::PvQspinlock,
+        Self::PreemptableTicket,
     ];
 
     /// The name on command lines and in reports.
@@ -36,6 +70,10 @@ impl LockKind {
             Self::PvTicketHead => "pv-ticket-head",
             Self::Byte => "byte",
             Self::Tas => "tas",
+            Self::Mcs => "mcs",
+            Self::Qspinlock => "qspinlock",
+            Self::PvQspinlock => "pv-qspinlock",
+            Self::PreemptableTicket => "preemptable-ticket",
         }
     }
 
@@ -49,25 +87,46 @@ impl LockKind {
         Self::ALL.into_iter().find(|kind| *kind as u32 == number)
     }
 
-    /// Whether it hands out tickets, and so serves in the order of arrival.
+    /// The order that it promises.
+    pub const fn order(self) -> Order {
+        match self {
+            Self::Ticket | Self::PvTicket | Self::PvTicketHead => Order::Fifo,
+            Self::Mcs | Self::Qspinlock => Order::Queue,
+            Self::Byte | Self::Tas | Self::PvQspinlock | Self::PreemptableTicket => Order::None,
+        }
+    }
+
+    /// Whether it serves in the order of its tickets.
     pub const fn is_fifo(self) -> bool {
+        matches!(self.order(), Order::Fifo)
+    }
+
+    /// Whether it hands out tickets.
+    pub const fn has_tickets(self) -> bool {
         self.ticket_increment() != 0
+    }
+
+    /// Whether its waiters line up in the CPUs' [queue nodes](crate::lock::queue).
+    pub const fn has_queue(self) -> bool {
+        matches!(self, Self::Mcs | Self::Qspinlock | Self::PvQspinlock)
     }
 
     /// Whether it has a slow path that a PV backend can take over.
     pub const fn is_pv(self) -> bool {
         match self {
-            Self::PvTicket | Self::PvTicketHead | Self::Byte => true,
-            Self::Ticket | Self::Tas => false,
+            Self::PvTicket | Self::PvTicketHead | Self::Byte | Self::PvQspinlock => true,
+            Self::Ticket | Self::Tas | Self::Mcs | Self::Qspinlock | Self::PreemptableTicket => {
+                false
+            }
         }
     }
 
     /// Distance between two tickets, 0 for locks without tickets.
     pub const fn ticket_increment(self) -> u32 {
         match self {
-            Self::Ticket => 1,
+            Self::Ticket | Self::PreemptableTicket => 1,
             Self::PvTicket | Self::PvTicketHead => PV_INCREMENT,
-            Self::Byte | Self::Tas => 0,
+            Self::Byte | Self::Tas | Self::Mcs | Self::Qspinlock | Self::PvQspinlock => 0,
         }
     }
 
@@ -75,14 +134,14 @@ impl LockKind {
     ///
     /// With tickets, each CPU holds one at most, and all of them must differ; the slow-path flag
     /// halves their number (seed: 128 CPUs with small tickets, 32768 with large ones). The byte
-    /// lock counts its spinners in 16 bits.
+    /// lock counts its spinners in 16 bits, and queued spinlocks have the last in line in 16 bits.
     pub const fn max_cpus(self, bits: TicketBits) -> u32 {
         match self {
-            Self::Ticket | Self::PvTicket | Self::PvTicketHead => {
+            Self::Ticket | Self::PvTicket | Self::PvTicketHead | Self::PreemptableTicket => {
                 (1 << bits.bits()) / self.ticket_increment()
             }
-            Self::Byte => u16::MAX as u32,
-            Self::Tas => u32::MAX,
+            Self::Byte | Self::Qspinlock | Self::PvQspinlock => u16::MAX as u32,
+            Self::Tas | Self::Mcs => u32::MAX,
         }
     }
 }

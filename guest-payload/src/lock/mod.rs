@@ -5,15 +5,22 @@
 
 pub mod byte;
 mod kind;
+pub mod mcs;
+pub mod preemptable_ticket;
+pub mod pv_qspinlock;
 pub mod pv_ticket;
 pub mod pv_ticket_head;
+pub mod qspinlock;
+pub mod queue;
+mod qword;
 pub mod tas;
 pub mod ticket;
 mod tickets;
 mod view;
+pub mod waiters;
 pub mod word;
 
-pub use kind::LockKind;
+pub use kind::{LockKind, Order};
 pub use tickets::{TicketBits, Tickets};
 pub use view::LockWordView;
 pub use word::{U8, U16};

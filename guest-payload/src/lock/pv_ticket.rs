@@ -8,7 +8,7 @@ use crate::key::{self, Unlock};
 use crate::lock::RawLock;
 use crate::lock::tickets::{PV_INCREMENT, SLOW_PATH_FLAG, Tickets};
 use crate::lock::word::{TicketPair, Width};
-use crate::pv::{LockAddress, PvLockOps, SlowPath};
+use crate::pv::{LockAddress, Patience, PvLockOps, SlowPath};
 use crate::sync::bounded_spin_hint;
 
 /// PV ticket lock of the V8 series with tickets of width `W`.
@@ -94,10 +94,14 @@ impl<W: Width> PvTicket<W> {
     #[inline(always)]
     fn spin<P: PvLockOps>(&self, pv: &P, want: u32) -> bool {
         for _ in 0..pv.threshold() {
-            if self.word.head() == want {
+            let head = self.word.head();
+            if head == want {
                 return true;
             }
             bounded_spin_hint();
+            if pv.spun(LockAddress::of(self), want, head) == Patience::Gone {
+                return false;
+            }
         }
         false
     }

@@ -7,7 +7,7 @@ use crate::key::{self, Unlock};
 use crate::lock::RawLock;
 use crate::lock::tickets::{PV_INCREMENT, SLOW_PATH_FLAG, Tickets};
 use crate::lock::word::{TicketPair, Width};
-use crate::pv::{LockAddress, PvLockOps, SlowPath};
+use crate::pv::{LockAddress, Patience, PvLockOps, SlowPath};
 use crate::sync::bounded_spin_hint;
 
 /// PV ticket lock of Linux 4.0 with tickets of width `W`.
@@ -99,6 +99,9 @@ impl<W: Width> PvTicketHead<W> {
                 return true;
             }
             bounded_spin_hint();
+            if pv.spun(LockAddress::of(self), want, head & !SLOW_PATH_FLAG) == Patience::Gone {
+                return false;
+            }
         }
         false
     }

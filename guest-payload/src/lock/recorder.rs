@@ -4,8 +4,9 @@
 use std::cell::{Cell, RefCell};
 
 use crate::abi::POISON_BYTE;
+use crate::lock::queue::Seat;
 use crate::lock::{LockKind, LockWordView, TicketBits};
-use crate::pv::{LockAddress, PvLockOps, SlowPath, Waited};
+use crate::pv::{LockAddress, Patience, PvLockOps, SlowPath, Waited};
 
 #[derive(Default)]
 pub(crate) struct Recorder<'a> {
@@ -13,15 +14,37 @@ pub(crate) struct Recorder<'a> {
     pub(crate) waits: RefCell<Vec<u32>>,
     pub(crate) touched: Cell<u32>,
     while_waiting: RefCell<Option<Box<dyn FnOnce() + 'a>>>,
+    while_spinning: RefCell<Option<Box<dyn FnOnce() + 'a>>>,
+    pub(crate) waits_early: bool,
+    /// Turns of spin loops.
+    pub(crate) turns: Cell<u32>,
+    seat: Option<Seat<'a>>,
 }
 
 impl<'a> Recorder<'a> {
-    /// Runs `act` when the lock first halts.
-    pub(crate) fn acting(act: impl FnOnce() + 'a) -> Self {
+    /// A CPU with a place in queues.
+    pub(crate) fn seated(seat: Seat<'a>) -> Self {
         Self {
-            while_waiting: RefCell::new(Some(Box::new(act))),
+            seat: Some(seat),
             ..Self::default()
         }
+    }
+
+    /// Runs `act` when the lock first halts.
+    pub(crate) fn acting(act: impl FnOnce() + 'a) -> Self {
+        Self::default().halting(act)
+    }
+
+    /// The same CPU, which runs `act` when the lock first halts.
+    pub(crate) fn halting(mut self, act: impl FnOnce() + 'a) -> Self {
+        self.while_waiting = RefCell::new(Some(Box::new(act)));
+        self
+    }
+
+    /// The same CPU, which runs `act` in the first turn of a spin loop.
+    pub(crate) fn spinning(mut self, act: impl FnOnce() + 'a) -> Self {
+        self.while_spinning = RefCell::new(Some(Box::new(act)));
+        self
     }
 }
 
@@ -32,6 +55,18 @@ impl PvLockOps for Recorder<'_> {
 
     fn threshold(&self) -> u32 {
         3
+    }
+
+    fn spun(&self, _lock: LockAddress, _want: u32, _serving: u32) -> Patience {
+        self.turns.set(self.turns.get() + 1);
+        if let Some(act) = self.while_spinning.take() {
+            act();
+        }
+        Patience::Left
+    }
+
+    fn waits_early(&self) -> bool {
+        self.waits_early
     }
 
     fn lock_spinning<S: SlowPath>(&self, lock: &S, want: u32) -> Waited {
@@ -50,6 +85,10 @@ impl PvLockOps for Recorder<'_> {
 
     fn unlock_kick(&self, lock: LockAddress, ticket: u32) {
         self.kicks.borrow_mut().push((lock, ticket));
+    }
+
+    fn queue(&self) -> Seat<'_> {
+        self.seat.expect("a lock that needs no queue")
     }
 
     fn touched_after_release(&self) {
@@ -75,6 +114,10 @@ impl PvLockOps for Native {
 
     fn unlock_kick(&self, _lock: LockAddress, _ticket: u32) {
         unreachable!("the native unlock does not look for waiters");
+    }
+
+    fn queue(&self) -> Seat<'_> {
+        unreachable!("a lock that needs no queue");
     }
 
     fn touched_after_release(&self) {

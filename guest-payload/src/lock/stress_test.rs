@@ -4,10 +4,16 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Barrier, Condvar, Mutex};
 
 use crate::lock::byte::ByteLock;
+use crate::lock::mcs::McsLock;
+use crate::lock::preemptable_ticket::PreemptableTicket;
+use crate::lock::pv_qspinlock::PvQspinlock;
 use crate::lock::pv_ticket::PvTicket;
 use crate::lock::pv_ticket_head::PvTicketHead;
+use crate::lock::qspinlock::Qspinlock;
+use crate::lock::queue::{Node, Queue};
 use crate::lock::tas::TasLock;
 use crate::lock::ticket::Ticket;
+use crate::lock::waiters::{Entry, Waiters};
 use crate::lock::{LockKind, RawLock, TicketBits, U8, U16};
 use crate::pv::{Backend, Cpu, PerCpu, Platform, WaitingCpus};
 
@@ -30,6 +36,7 @@ struct Board {
 
 struct Thread<'a> {
     board: &'a Board,
+    queue: Queue<'a>,
     index: usize,
 }
 
@@ -55,6 +62,10 @@ impl Platform for Thread<'_> {
             *target = Doing::Kicked;
         }
         self.board.changed.notify_all();
+    }
+
+    fn queue(&self) -> Queue<'_> {
+        self.queue
     }
 
     fn now_ns(&self) -> u64 {
@@ -123,11 +134,15 @@ fn stress<L: RawLock>(kind: LockKind, bits: TicketBits, backend: Backend, age: u
         doing: Mutex::new([Doing::Runs; CPUS]),
         changed: Condvar::new(),
     };
+    let nodes: [Node; CPUS] = std::array::from_fn(|_| Node::new());
+    let entries: [Entry; CPUS] = std::array::from_fn(|_| Entry::new());
+    let queue = Queue::new(&nodes, Waiters::new(&entries));
     let start = Barrier::new(CPUS);
 
     let run = |index: usize| {
         let platform = Thread {
             board: &board,
+            queue,
             index,
         };
         let cpu = Cpu::new(index, &cpus, &waiting_cpus, backend, 1, platform).unwrap();
@@ -184,7 +199,7 @@ macro_rules! stress_tests {
             #[test]
             fn $name() {
                 let (kind, bits) = (LockKind::$kind, TicketBits::$bits);
-                let age = if kind.is_fifo() { age(kind, bits) } else { 0 };
+                let age = if kind.has_tickets() { age(kind, bits) } else { 0 };
                 stress::<$lock>(kind, bits, Backend::$backend, age);
             }
         )*
@@ -208,4 +223,11 @@ stress_tests! {
     byte_native: ByteLock, Byte, Eight, Native;
     byte_kvm: ByteLock, Byte, Eight, Kvm;
     tas: TasLock, Tas, Eight, Native;
+    mcs: McsLock, Mcs, Eight, Native;
+    qspinlock: Qspinlock, Qspinlock, Eight, Native;
+    pv_qspinlock_native: PvQspinlock, PvQspinlock, Eight, Native;
+    pv_qspinlock_kvm: PvQspinlock, PvQspinlock, Eight, Kvm;
+    pv_qspinlock_xen: PvQspinlock, PvQspinlock, Eight, Xen;
+    preemptable_ticket_u8: PreemptableTicket<U8>, PreemptableTicket, Eight, Native;
+    preemptable_ticket_u16: PreemptableTicket<U16>, PreemptableTicket, Sixteen, Native;
 }

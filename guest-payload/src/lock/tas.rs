@@ -1,7 +1,7 @@
 //! Test and test-and-set: the smallest lock, unfair and without a slow path.
 
 use crate::lock::RawLock;
-use crate::pv::PvLockOps;
+use crate::pv::{LockAddress, PvLockOps};
 use crate::sync::{
     AtomicU8,
     Ordering::{Acquire, Relaxed, Release},
@@ -46,9 +46,9 @@ impl RawLock for TasLock {
     }
 
     #[inline(always)]
-    fn lock<P: PvLockOps>(&self, _pv: &P) -> u32 {
+    fn lock<P: PvLockOps>(&self, pv: &P) -> u32 {
         if !self.try_lock() {
-            self.spin();
+            self.spin(pv);
         }
         0
     }
@@ -68,9 +68,10 @@ impl TasLock {
 
     #[cold]
     #[inline(never)]
-    fn spin(&self) {
+    fn spin<P: PvLockOps>(&self, pv: &P) {
         loop {
             spin_hint();
+            pv.spun(LockAddress::of(self), 0, 0);
             if self.lock.load(Relaxed) == FREE && self.try_lock() {
                 return;
             }

@@ -4,7 +4,7 @@ use crate::lock::RawLock;
 #[cfg(loom)]
 use crate::lock::Tickets;
 use crate::lock::word::{TicketPair, Width};
-use crate::pv::PvLockOps;
+use crate::pv::{LockAddress, PvLockOps};
 use crate::sync::spin_hint;
 
 const INCREMENT: u32 = 1;
@@ -41,10 +41,10 @@ impl<W: Width> RawLock for Ticket<W> {
     }
 
     #[inline(always)]
-    fn lock<P: PvLockOps>(&self, _pv: &P) -> u32 {
+    fn lock<P: PvLockOps>(&self, pv: &P) -> u32 {
         let taken = self.word.take_ticket(INCREMENT);
         if taken.head != taken.tail {
-            self.spin(taken.tail);
+            self.spin(pv, taken.tail);
         }
         taken.tail
     }
@@ -58,9 +58,14 @@ impl<W: Width> RawLock for Ticket<W> {
 impl<W: Width> Ticket<W> {
     #[cold]
     #[inline(never)]
-    fn spin(&self, want: u32) {
-        while self.word.head() != want {
+    fn spin<P: PvLockOps>(&self, pv: &P, want: u32) {
+        loop {
+            let head = self.word.head();
+            if head == want {
+                return;
+            }
             spin_hint();
+            pv.spun(LockAddress::of(self), want, head);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::abi::POISON_BYTE;
 use crate::lock::LockKind;
+use crate::lock::qword::SLOW;
 use crate::lock::tickets::{SLOW_PATH_FLAG, TicketBits};
 
 /// What the bytes of a lock say.
@@ -25,6 +26,17 @@ pub enum LockWordView {
         /// CPUs in the slow path.
         spinners: u32,
     },
+    /// A lock whose waiters line up in queue nodes.
+    Queue {
+        /// Whether it is held.
+        locked: bool,
+        /// Whether a CPU spins on the lock's own word, next to the holder.
+        pending: bool,
+        /// Whether the holder has somebody to kick.
+        slow_path: bool,
+        /// Index of the last CPU in line; that of an MCS lock may be its holder.
+        last_in_line: Option<u32>,
+    },
     /// Freed memory, filled with [`POISON_BYTE`].
     Poison,
 }
@@ -34,7 +46,8 @@ impl LockKind {
     pub const fn size(self, bits: TicketBits) -> usize {
         match self {
             Self::Ticket | Self::PvTicket | Self::PvTicketHead => bits.bits() as usize / 4,
-            Self::Byte => 4,
+            Self::PreemptableTicket => bits.bits() as usize / 4 + 1,
+            Self::Byte | Self::Mcs | Self::Qspinlock | Self::PvQspinlock => 4,
             Self::Tas => 1,
         }
     }
@@ -55,8 +68,29 @@ impl LockKind {
                 locked: *lock != 0,
                 spinners: 0,
             }),
-            (_, [head, tail]) => Some(self.view_tickets(bits, (*head).into(), (*tail).into())),
-            (_, [a, b, c, d]) => {
+            (Self::Mcs, [a, b, c, d]) => {
+                let last_in_line = u32::from_le_bytes([*a, *b, *c, *d]).checked_sub(1);
+                Some(LockWordView::Queue {
+                    locked: last_in_line.is_some(),
+                    pending: false,
+                    slow_path: false,
+                    last_in_line,
+                })
+            }
+            (Self::Qspinlock | Self::PvQspinlock, [locked, pending, low, high]) => {
+                let tail = u16::from_le_bytes([*low, *high]);
+                Some(LockWordView::Queue {
+                    locked: *locked != 0,
+                    pending: *pending != 0,
+                    slow_path: *locked == SLOW,
+                    last_in_line: tail.checked_sub(1).map(u32::from),
+                })
+            }
+            // Behind its tickets the preemptable lock has the byte that says whether it is held.
+            (_, [head, tail] | [head, tail, _]) => {
+                Some(self.view_tickets(bits, (*head).into(), (*tail).into()))
+            }
+            (_, [a, b, c, d] | [a, b, c, d, _]) => {
                 let head = u16::from_le_bytes([*a, *b]).into();
                 let tail = u16::from_le_bytes([*c, *d]).into();
                 Some(self.view_tickets(bits, head, tail))

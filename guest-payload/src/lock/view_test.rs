@@ -27,6 +27,44 @@ fn without_a_slow_path_the_lowest_bit_is_part_of_the_ticket() {
 }
 
 #[test]
+fn a_queue_names_the_last_in_line() {
+    let queue = |locked, pending, slow_path, last_in_line| {
+        Some(LockWordView::Queue {
+            locked,
+            pending,
+            slow_path,
+            last_in_line,
+        })
+    };
+    let mcs = |bytes: &[u8]| LockKind::Mcs.view(TicketBits::Eight, bytes);
+    assert_eq!(mcs(&[0; 4]), queue(false, false, false, None));
+    assert_eq!(mcs(&[0, 1, 0, 0]), queue(true, false, false, Some(255)));
+    for kind in [LockKind::Qspinlock, LockKind::PvQspinlock] {
+        let view = |bytes: &[u8]| kind.view(TicketBits::Eight, bytes);
+        assert_eq!(view(&[0; 4]), queue(false, false, false, None));
+        assert_eq!(view(&[1, 1, 0, 0]), queue(true, true, false, None));
+        assert_eq!(view(&[3, 0, 0, 2]), queue(true, false, true, Some(511)));
+    }
+}
+
+#[test]
+fn the_preemptable_lock_is_read_as_tickets() {
+    for (bits, bytes) in [
+        (TicketBits::Eight, [7, 9, 1].as_slice()),
+        (TicketBits::Sixteen, [7, 0, 9, 0, 1].as_slice()),
+    ] {
+        let expected = LockWordView::Tickets {
+            head: 7,
+            tail: 9,
+            slow_path: false,
+            takers: 2,
+        };
+        let view = LockKind::PreemptableTicket.view(bits, bytes);
+        assert_eq!(view, Some(expected));
+    }
+}
+
+#[test]
 fn what_follows_the_lock_is_not_read() {
     for kind in LockKind::ALL {
         for bits in [TicketBits::Eight, TicketBits::Sixteen] {

@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use guest_payload::abi::CpuResults;
 use guest_payload::lock::RawLock;
+use guest_payload::lock::queue::{Node, Queue};
+use guest_payload::lock::waiters::{Entry, Waiters};
 use guest_payload::pv::{Backend, Cpu, PerCpu, Platform, WaitingCpus};
 use loom::sync::{Condvar, Mutex};
 
@@ -22,6 +24,8 @@ pub(crate) struct Machine<L> {
     pub(crate) lock: L,
     cpus: Vec<PerCpu>,
     waiting_cpus: WaitingCpus,
+    nodes: Vec<Node>,
+    entries: Vec<Entry>,
     pv_unhalted: Vec<PvUnhalted>,
     backend: Backend,
     census: Census,
@@ -34,6 +38,8 @@ impl<L: RawLock> Machine<L> {
             lock: L::unlocked(),
             cpus: results.iter().map(PerCpu::new).collect(),
             waiting_cpus: WaitingCpus::new(),
+            nodes: results.iter().map(|_| Node::new()).collect(),
+            entries: results.iter().map(|_| Entry::new()).collect(),
             pv_unhalted: results.iter().map(|_| PvUnhalted::default()).collect(),
             census: Census::new(results.len()),
         }
@@ -136,6 +142,10 @@ impl<L> Platform for Halting<'_, L> {
     fn kick(&self, apic_id: u32) {
         let is_target = |cpu: &PerCpu| cpu.apic_id.load(Relaxed) == apic_id;
         self.wake(self.machine.cpus.iter().position(is_target).unwrap());
+    }
+
+    fn queue(&self) -> Queue<'_> {
+        Queue::new(&self.machine.nodes, Waiters::new(&self.machine.entries))
     }
 
     fn now_ns(&self) -> u64 {
