@@ -5,6 +5,7 @@
 //! reads guest memory that a hostile guest may have filled with anything: it checks every address
 //! and count before use.
 
+pub mod handshake;
 pub mod xen;
 
 use core::cell::UnsafeCell;
@@ -36,7 +37,7 @@ pub const MSR_KVM_SYSTEM_TIME_NEW: u32 = 0x4b56_4d01;
 pub const PORT_HYPERCALL: u8 = 0xe4;
 /// Port that the VMM's `halt` stub writes: halt this vCPU as HLT would.
 pub const PORT_HALT: u8 = 0xe5;
-/// Port that the VMM's `spin_exit` stub writes: this vCPU has spun for a whole window.
+/// Port that the VMM's `spin_exit` stub writes: a [`SpinExit`](handshake::SpinExit).
 pub const PORT_SPIN_EXIT: u8 = 0xe6;
 /// Port for [`Control`] requests, one byte.
 pub const PORT_CONTROL: u8 = 0xe7;
@@ -80,6 +81,9 @@ pub const NOTE_NAME: &[u8; 4] = b"vmm\0";
 pub const NOTE_STUB_PAGE: u32 = 1;
 /// Note type: descriptor is the `u64` guest-physical address of [`Results`].
 pub const NOTE_RESULTS: u32 = 2;
+/// Note type: descriptor is the `u64` guest-physical address of a
+/// [`Handshake`](handshake::Handshake).
+pub const NOTE_HANDSHAKE: u32 = 3;
 
 /// Three routines at fixed offsets of one 4 KiB page.
 ///
@@ -121,7 +125,7 @@ pub const fn stub_out(port: u8) -> [u8; 3] {
 /// First field of [`Results`]: "vmmRESLT" in memory order.
 pub const RESULTS_MAGIC: u64 = u64::from_le_bytes(*b"vmmRESLT");
 /// Version of every structure below.
-pub const RESULTS_VERSION: u32 = 2;
+pub const RESULTS_VERSION: u32 = 3;
 /// The most vCPUs the payload numbers (KVM's own limit on x86 is 4096).
 pub const MAX_CPUS: usize = 4096;
 
@@ -213,7 +217,8 @@ pub struct TraceEvent {
     pub tsc: AtomicU64,
     /// Address of the [`LockObject`].
     pub lock: AtomicU64,
-    /// The ticket waited for or, at a release, the one that comes next.
+    /// The ticket waited for or, at a release, the one that comes next; with queue nodes the
+    /// waiting CPU's index + 1.
     pub ticket: AtomicU32,
     /// A [`Step`](crate::trace::Step).
     pub step: AtomicU32,
@@ -237,11 +242,11 @@ pub struct Exception {
     pub cr2: AtomicU64,
 }
 
-/// Number of exact octaves in a [`CpuResults::wait`].
+/// Number of exact octaves in a [`CpuResults::wait`] and a [`CpuResults::kick`].
 pub const WAIT_OCTAVES: usize = 42;
 /// Log2 of the linear steps inside one octave.
 pub const WAIT_SUB_BITS: u32 = 3;
-/// Buckets of the wait histogram.
+/// Buckets of both histograms.
 pub const WAIT_BUCKETS: usize = WAIT_OCTAVES << WAIT_SUB_BITS;
 /// Buckets of `histo_blocked`: log2 of nanoseconds, as in the seed series' debugfs file.
 pub const HISTO_BLOCKED_BUCKETS: usize = 31;
@@ -278,7 +283,7 @@ pub struct CpuResults {
     pub state: AtomicU32,
     /// The lock waited for in the slow path (address of its [`LockObject`]), 0 for none.
     pub waiting_lock: AtomicU64,
-    /// The ticket waited for.
+    /// The ticket waited for; with queue nodes the CPU's index + 1.
     pub waiting_ticket: AtomicU32,
     /// The event channel that kicks it under Xen, 0 for none.
     pub kick_port: AtomicU32,
@@ -319,6 +324,13 @@ pub struct CpuResults {
     pub clock_stops: AtomicU64,
     /// Steps ever noted in this CPU's ring of [`TraceEvent`]s.
     pub traced: AtomicU64,
+    /// Times it left a spin loop through the `spin_exit` stub.
+    pub spin_exits: AtomicU64,
+    /// What kicks took their sender, from before the hypercall until after it, in TSC cycles; buckets
+    /// as those of `wait`.
+    pub kick: [AtomicU64; WAIT_BUCKETS],
+    /// Longest of them in TSC cycles.
+    pub kick_max: AtomicU64,
 }
 
 /// Bytes at the start of a [`LockObject`] that belong to the lock itself.

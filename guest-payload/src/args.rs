@@ -1,8 +1,13 @@
 //! The payload's command line: `key=value` words, as the guest reads them and as the host checks
 //! them before the guest starts.
 
+mod quantity;
+
+use quantity::{milliseconds, size};
+
 use crate::conformance::Case;
 use crate::lock::{LockKind, TicketBits};
+use crate::pv::WaitEarly;
 
 /// Where the workload runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +128,9 @@ pub struct Args<'a> {
     /// `window=N`: PAUSEs between a waiter's last look at the lock and its halt, to widen the window
     /// in which a kick finds its vCPU still running.
     pub window: u32,
+    /// `wait-early=on|off`: whether a waiter in a queue halts at once when the one before it does
+    /// not run.
+    pub wait_early: WaitEarly,
     /// `timing=on|off`.
     pub timing: Timing,
     /// `clocks=on|off`.
@@ -156,8 +164,11 @@ pub struct BadArg<'a> {
 
 /// What an unknown key is answered with.
 pub const KEYS: &str = "one of lock, tickets, ring, threshold, locks, hold, think, seconds, settle, seed, \
-                        mortal, linger, window, timing, clocks, io, fill, dirty, apic, mode, cases, pv, nopvspin, \
+                        mortal, linger, window, wait-early, timing, clocks, io, fill, dirty, apic, mode, cases, pv, nopvspin, \
                         xen_nopvspin";
+
+const LOCKS: &str =
+    "lock=ticket|pv-ticket|pv-ticket-head|byte|tas|mcs|qspinlock|pv-qspinlock|preemptable-ticket";
 
 const MAX_ITERATIONS: u32 = 1 << 31;
 
@@ -181,6 +192,7 @@ impl<'a> Args<'a> {
         mortal: 16,
         linger: 0,
         window: 0,
+        wait_early: WaitEarly::On,
         timing: Timing::On,
         clocks: Clocks::Off,
         io: 0,
@@ -265,8 +277,7 @@ impl<'a> Args<'a> {
                 }
             }
             "lock" => {
-                self.lock = LockKind::from_name(value)
-                    .ok_or(bad("lock=ticket|pv-ticket|pv-ticket-head|byte|tas"))?;
+                self.lock = LockKind::from_name(value).ok_or(bad(LOCKS))?;
             }
             "tickets" => {
                 self.tickets = match value {
@@ -317,6 +328,13 @@ impl<'a> Args<'a> {
             "mortal" => self.mortal = count(u32::MAX, "mortal=N")?,
             "linger" => self.linger = count(1 << 24, "linger=PAUSES, at most 16777216")?,
             "window" => self.window = count(1 << 24, "window=PAUSES, at most 16777216")?,
+            "wait-early" => {
+                self.wait_early = match value {
+                    "on" => WaitEarly::On,
+                    "off" => WaitEarly::Off,
+                    _ => return Err(bad("wait-early=on|off")),
+                }
+            }
             "clocks" => {
                 self.clocks = match value {
                     "on" => Clocks::On,
@@ -368,31 +386,6 @@ impl<'a> Args<'a> {
         }
         Ok(true)
     }
-}
-
-/// `12`, `0.5` or `2.125` seconds in milliseconds; at most a day.
-fn milliseconds(text: &str) -> Option<u32> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let whole: u32 = whole.parse().ok().filter(|s| *s <= 86_400)?;
-    if fraction.is_empty() || fraction.len() > 3 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let digits: u32 = fraction.parse().ok()?;
-    let scale = [100, 10, 1][fraction.len() - 1];
-    Some(whole * 1000 + digits * scale)
-}
-
-/// `4096`, `64K`, `256M` or `1G` in bytes; less than 3 GiB, where the payload's memory ends.
-fn size(text: &str) -> Option<u64> {
-    const END: u64 = 3 << 30;
-    let (number, shift) = match text.as_bytes().last()? {
-        b'K' | b'k' => (&text[..text.len() - 1], 10),
-        b'M' | b'm' => (&text[..text.len() - 1], 20),
-        b'G' | b'g' => (&text[..text.len() - 1], 30),
-        _ => (text, 0),
-    };
-    let number: u64 = number.parse().ok()?;
-    number.checked_mul(1 << shift).filter(|bytes| *bytes < END)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ fn an_empty_line_gives_the_defaults() {
 fn every_key_is_read() {
     let args = parse(
         "lock=byte tickets=large ring=3 threshold=20000ns locks=7 hold=1 think=2 seconds=1.5 settle=0.5 \
-         seed=9 mortal=0 linger=5 window=6 timing=off clocks=on io=7 fill=64K dirty=8 apic=xapic mode=latency cases=cpl3,known-id nopvspin pv=xen \
+         seed=9 mortal=0 linger=5 window=6 wait-early=off timing=off clocks=on io=7 fill=64K dirty=8 apic=xapic mode=latency cases=cpl3,known-id nopvspin pv=xen \
          xen_nopvspin",
     );
     assert_eq!(
@@ -33,6 +33,7 @@ fn every_key_is_read() {
             mortal: 0,
             linger: 5,
             window: 6,
+            wait_early: WaitEarly::Off,
             timing: Timing::Off,
             clocks: Clocks::On,
             io: 7,
@@ -45,6 +46,13 @@ fn every_key_is_read() {
             cases: "cpl3,known-id",
         })
     );
+}
+
+#[test]
+fn a_lock_that_is_none_is_answered_with_all_that_are() {
+    let expected = parse("lock=fifo").unwrap_err().expected;
+    let names: Vec<_> = LockKind::ALL.map(LockKind::name).to_vec();
+    assert_eq!(expected, format!("lock={}", names.join("|")));
 }
 
 #[test]
@@ -67,6 +75,8 @@ fn bad_values_name_the_word_and_what_is_right() {
         "timing=1",
         "clocks=yes",
         "window=16777217",
+        "wait-early=",
+        "wait-early=no",
         "io=",
         "io=-1",
         "fill=",

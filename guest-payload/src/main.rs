@@ -8,6 +8,7 @@ mod boot_cell;
 mod cases;
 mod fill;
 mod finish;
+mod handshake_memory;
 mod latency;
 mod mortal;
 mod platform;

@@ -3,10 +3,15 @@
 use core::arch::asm;
 use core::sync::atomic::Ordering::Relaxed;
 
-use guest_payload::abi::{KVM_HC_KICK_CPU, STUB_HALT_OFFSET, STUB_HYPERCALL_OFFSET};
+use guest_payload::abi::handshake::SpinExit;
+use guest_payload::abi::{
+    KVM_HC_KICK_CPU, STUB_HALT_OFFSET, STUB_HYPERCALL_OFFSET, STUB_SPIN_EXIT_OFFSET,
+};
+use guest_payload::lock::queue::Queue;
 use guest_payload::pv::Platform;
 
 use crate::arch::{clock, instr, ring3, xen};
+use crate::setup;
 use crate::shared::{HALT_STUB_IS_PORT, HYPERCALL_STUB_IS_PORT, STUBS};
 
 /// This machine, seen from one ring.
@@ -38,6 +43,18 @@ pub(crate) fn hypercall_stub(number: u64, a0: u64, a1: u64) -> i64 {
 fn halt_stub() {
     // SAFETY: the stub changes no register.
     unsafe { asm!("call {}", in(reg) (&raw const STUBS) as u64 + STUB_HALT_OFFSET) };
+}
+
+fn spin_exit_stub(reason: SpinExit) {
+    // SAFETY: the stub changes no register. Its static content is a `ret` and ours a port write,
+    // which IOPL 3 lets CPL 3 do, so both rings may call it.
+    unsafe {
+        asm!(
+            "call {}",
+            in(reg) (&raw const STUBS) as u64 + STUB_SPIN_EXIT_OFFSET,
+            in("al") reason as u8,
+        );
+    }
 }
 
 impl Machine {
@@ -75,6 +92,10 @@ impl Platform for Machine {
         self.hypercall(KVM_HC_KICK_CPU, 0, u64::from(apic_id));
     }
 
+    fn queue(&self) -> Queue<'_> {
+        setup::get().queue
+    }
+
     fn now_ns(&self) -> u64 {
         clock::now_ns()
     }
@@ -97,5 +118,9 @@ impl Platform for Machine {
 
     fn now_tsc(&self) -> u64 {
         instr::rdtsc()
+    }
+
+    fn spin_exit(&self, reason: SpinExit) {
+        spin_exit_stub(reason);
     }
 }

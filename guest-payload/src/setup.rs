@@ -7,6 +7,8 @@ use guest_payload::abi::{
 };
 use guest_payload::args::{Apic, Args, Interface, Mode, Ring, Threshold};
 use guest_payload::key::Unlock;
+use guest_payload::lock::queue::{Node, Queue};
+use guest_payload::lock::waiters::{Entry, Waiters};
 use guest_payload::lock::{LockKind, TicketBits};
 use guest_payload::pv::{Backend, Platform};
 
@@ -17,7 +19,7 @@ use crate::arch::{apic, clock, patch, smp, xen};
 use crate::boot_cell::BootCell;
 use crate::platform::Machine;
 use crate::shared::RESULTS;
-use crate::{fill, mortal, trace_memory, witness};
+use crate::{fill, handshake_memory, mortal, trace_memory, witness};
 
 /// What was asked for and found, fixed before any other CPU starts.
 #[derive(Debug)]
@@ -26,6 +28,7 @@ pub(crate) struct Setup {
     pub(crate) bits: TicketBits,
     pub(crate) machine: Machine,
     pub(crate) backend: Backend,
+    pub(crate) queue: Queue<'static>,
 }
 
 impl Setup {
@@ -55,6 +58,7 @@ static SETUP: BootCell<Setup> = BootCell::new(Setup {
     bits: TicketBits::Eight,
     machine: Machine::Kernel,
     backend: Backend::Native,
+    queue: Queue::EMPTY,
 });
 
 /// The setup, after [`prepare`].
@@ -146,12 +150,15 @@ pub(crate) fn prepare(info: &'static StartInfo, memory: &mut Memory) -> Result<(
     let locks = memory
         .take(bytes)
         .ok_or("not enough memory for this many locks")?;
+    let queue = reserve_queue(args.lock, cpus as usize, memory)
+        .ok_or("not enough memory for the queue nodes of this many CPUs")?;
     fill::reserve(&args, memory)
         .ok_or("not enough memory for fill=SIZE; ask for less, or give the machine more")?;
     if args.io != 0 && !witness::host_counts() {
         return Err("io=N needs a host that counts, as vmm does");
     }
     trace_memory::reserve(cpus, memory);
+    handshake_memory::reserve(cpus, memory).ok_or("not enough memory for the handshake's slots")?;
     RESULTS.locks_gpa.store(locks, Relaxed);
     RESULTS.lock_count.store(u64::from(count), Release);
     RESULTS.ring.store(
@@ -163,9 +170,14 @@ pub(crate) fn prepare(info: &'static StartInfo, memory: &mut Memory) -> Result<(
         Relaxed,
     );
     RESULTS.lock_kind.store(args.lock as u32, Relaxed);
-    RESULTS
-        .ticket_bits
-        .store(if args.lock.is_fifo() { bits.bits() } else { 0 }, Relaxed);
+    RESULTS.ticket_bits.store(
+        if args.lock.has_tickets() {
+            bits.bits()
+        } else {
+            0
+        },
+        Relaxed,
+    );
     RESULTS.pv_active.store(backend.number(), Relaxed);
     if backend != Backend::Native {
         patch::enable_pv_sites(if args.linger == 0 {
@@ -187,10 +199,32 @@ pub(crate) fn prepare(info: &'static StartInfo, memory: &mut Memory) -> Result<(
             bits,
             machine,
             backend,
+            queue,
         });
     }
     mortal::prepare(&args, cpus);
     Ok(())
+}
+
+/// Memory for the queue nodes of these CPUs and the hash of their waiters, where the lock needs them.
+fn reserve_queue(kind: LockKind, cpus: usize, memory: &mut Memory) -> Option<Queue<'static>> {
+    if !kind.has_queue() {
+        return Some(Queue::EMPTY);
+    }
+    let entries = Waiters::entries_for(cpus);
+    let nodes_at = memory.take((cpus * size_of::<Node>()) as u64)?;
+    let entries_at = memory.take((entries * size_of::<Entry>()) as u64)?;
+    // SAFETY: zeroed memory of this size that nobody else has, aligned to pages as all that
+    // `Memory` gives; zero bytes are a node and an entry.
+    unsafe {
+        Some(Queue::new(
+            core::slice::from_raw_parts(nodes_at as usize as *const Node, cpus),
+            Waiters::new(core::slice::from_raw_parts(
+                entries_at as usize as *const Entry,
+                entries,
+            )),
+        ))
+    }
 }
 
 fn allow_user_hypercalls(backend: Backend) {

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use guest_payload::abi::handshake::{HANDSHAKE_MAGIC, HANDSHAKE_VERSION, Handshake};
 use guest_payload::abi::{
     Control, Exception, PORT_CONTROL, RESULTS_MAGIC, RESULTS_VERSION, Results, STATE_CRASHED,
     STUB_BYTES, STUB_HALT_OFFSET, STUB_HALT_STATIC, STUB_HYPERCALL_OFFSET, STUB_HYPERCALL_STATIC,
@@ -63,6 +64,23 @@ pub(crate) static RESULTS: Results = Results {
     trace_events: AtomicU32::new(0),
     trace_reserved: 0,
     trace_gpa: AtomicU64::new(0),
+};
+
+/// The handshake page that the ELF note names.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".data.stub")]
+pub(crate) static HANDSHAKE: Handshake = Handshake {
+    magic: HANDSHAKE_MAGIC,
+    version: HANDSHAKE_VERSION,
+    host: AtomicU32::new(0),
+    slot_count: AtomicU32::new(0),
+    gap_cycles: AtomicU32::new(0),
+    window_pauses: AtomicU32::new(0),
+    exit_at_acquire: AtomicU32::new(0),
+    exit_at_release: AtomicU32::new(0),
+    reserved: 0,
+    seed: AtomicU64::new(0),
+    slots_gpa: AtomicU64::new(0),
 };
 
 /// The next AP's index; the assembly takes from it.

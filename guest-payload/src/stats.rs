@@ -8,7 +8,7 @@ use crate::abi::{
 
 const SUB_STEPS: u64 = 1 << WAIT_SUB_BITS;
 
-/// Bucket of [`CpuResults::wait`] that counts a wait of `cycles`.
+/// Bucket of [`CpuResults::wait`] that counts a wait of `cycles`, and of [`CpuResults::kick`].
 ///
 /// Log-linear: exact below 16, then eight equal steps in every octave; the last bucket takes all
 /// that is longer.
@@ -52,20 +52,30 @@ pub fn add(counter: &AtomicU64, by: u64) {
 
 /// Counts one wait of `cycles` for a lock of this CPU.
 pub fn record_wait(cpu: &CpuResults, cycles: u64) {
-    if let Some(counter) = cpu.wait.get(wait_bucket(cycles)) {
+    record(&cpu.wait, &cpu.wait_max, cycles);
+}
+
+/// Counts one kick that this CPU sent, which took it `cycles`.
+pub fn record_kick(cpu: &CpuResults, cycles: u64) {
+    record(&cpu.kick, &cpu.kick_max, cycles);
+}
+
+fn record(histogram: &[AtomicU64; WAIT_BUCKETS], max: &AtomicU64, cycles: u64) {
+    if let Some(counter) = histogram.get(wait_bucket(cycles)) {
         add(counter, 1);
     }
-    if cycles > cpu.wait_max.load(Relaxed) {
-        cpu.wait_max.store(cycles, Relaxed);
+    if cycles > max.load(Relaxed) {
+        max.store(cycles, Relaxed);
     }
 }
 
 /// Starts counting: what this CPU has counted so far belongs to the time it took to settle.
 ///
-/// Halts, kicks and violations count from the beginning.
+/// Halts, kicks, spin exits and violations count from the beginning.
 pub fn settle(cpu: &CpuResults) {
     add(&cpu.settled, cpu.acquisitions.load(Relaxed));
-    for counter in cpu.wait.iter().chain([&cpu.acquisitions, &cpu.wait_max]) {
+    let histograms = cpu.wait.iter().chain(&cpu.kick);
+    for counter in histograms.chain([&cpu.acquisitions, &cpu.wait_max, &cpu.kick_max]) {
         counter.store(0, Relaxed);
     }
     cpu.slow.zero_stats.store(1, Relaxed);
@@ -173,6 +183,9 @@ impl CpuResults {
             kvmclock_backwards: AtomicU64::new(0),
             clock_stops: AtomicU64::new(0),
             traced: AtomicU64::new(0),
+            spin_exits: AtomicU64::new(0),
+            kick: [const { AtomicU64::new(0) }; WAIT_BUCKETS],
+            kick_max: AtomicU64::new(0),
         }
     }
 }

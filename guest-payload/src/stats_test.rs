@@ -63,6 +63,21 @@ fn waits_are_counted_and_the_longest_is_kept() {
 }
 
 #[test]
+fn kicks_are_counted_apart_from_waits_and_both_start_anew_once_settled() {
+    let cpu = CpuResults::new();
+    record_wait(&cpu, 7);
+    record_kick(&cpu, 9);
+    record_kick(&cpu, 100);
+    assert_eq!(cpu.kick[9].load(Relaxed), 1);
+    assert_eq!(cpu.kick_max.load(Relaxed), 100);
+    assert_eq!(cpu.wait_max.load(Relaxed), 7);
+    settle(&cpu);
+    let counted = cpu.kick.iter().chain(&cpu.wait);
+    assert_eq!(counted.map(|counter| counter.load(Relaxed)).sum::<u64>(), 0);
+    assert_eq!(cpu.kick_max.load(Relaxed), 0);
+}
+
+#[test]
 fn zero_stats_clears_the_set_once_before_the_next_update() {
     let stats = SlowPathStats::default();
     record_blocked(&stats, 5);

@@ -23,9 +23,12 @@ pub enum Barrier {
     Announce = 1,
     /// Releasing CPU: between the release and the look for waiters.
     Release = 2,
+    /// CPU that takes a queued lock: between giving the next in line its turn and the look whether
+    /// that one halts. Pairs with [`Announce`](Self::Announce).
+    PassOn = 4,
 }
 
-/// The full barrier `at`; the instruction before it must be a locked one.
+/// The full barrier `at`; the instruction before or after it must be a locked one.
 #[cfg(not(loom))]
 #[inline(always)]
 pub(crate) fn full_barrier(_at: Barrier) {

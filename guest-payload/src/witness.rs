@@ -8,13 +8,15 @@ use guest_payload::abi::{CpuResults, LockObject, PORT_SEQUENCE};
 use guest_payload::args::{Args, Clocks};
 use guest_payload::clocks::{Handover, Monotonic, Order, PvClock};
 use guest_payload::content::Dirtying;
+use guest_payload::pv::{Cpu, Handshake, LockAddress, handshake};
 use guest_payload::sequence::{Arrival, Sequence};
 use guest_payload::stats;
 
 use crate::arch::instr::{inl, outl, rdtsc_ordered};
 use crate::arch::{clock, smp};
 use crate::fill;
-use crate::shared::RESULTS;
+use crate::platform::Machine;
+use crate::shared::{HANDSHAKE, RESULTS};
 
 /// Watches the turns of one CPU.
 pub(crate) trait Witness {
@@ -39,14 +41,18 @@ impl Witness for Blind {
     fn turn(&mut self, _: u32) {}
 }
 
-/// Whether `args` ask for anything to be watched.
+/// Whether `args` or the host ask for anything to be watched.
 pub(crate) fn is_wanted(args: &Args<'_>) -> bool {
-    args.io != 0 || args.clocks == Clocks::On || args.dirty != 0
+    args.io != 0
+        || args.clocks == Clocks::On
+        || args.dirty != 0
+        || handshake::watches_holders(&HANDSHAKE)
 }
 
-/// All that `args` ask for.
+/// All that `args` and the host ask for.
 #[derive(Debug)]
-pub(crate) struct Watching {
+pub(crate) struct Watching<'a> {
+    handshake: Option<(&'a Handshake<'static>, Machine)>,
     io: Option<Io>,
     clocks: Option<ClockWatch>,
     dirtying: Dirtying<'static>,
@@ -54,11 +60,14 @@ pub(crate) struct Watching {
     results: &'static CpuResults,
 }
 
-impl Watching {
-    /// For CPU `index`.
-    pub(crate) fn new(args: &Args<'_>, index: u32) -> Self {
+impl<'a> Watching<'a> {
+    /// For CPU `index`, which is `cpu`.
+    pub(crate) fn new(args: &Args<'_>, index: u32, cpu: &'a Cpu<'static, Machine>) -> Self {
         let cpus = smp::cpus();
         Self {
+            handshake: cpu
+                .handshake()
+                .map(|handshake| (handshake, *cpu.platform())),
             io: (args.io != 0).then(|| Io::new(args.io, index)),
             clocks: (args.clocks == Clocks::On).then(|| ClockWatch::new(index)),
             dirtying: Dirtying::new(fill::words(), index as usize, cpus.len()),
@@ -68,9 +77,12 @@ impl Watching {
     }
 }
 
-impl Witness for Watching {
+impl Witness for Watching<'_> {
     #[inline]
     fn taken(&mut self, object: &LockObject) {
+        if let Some((handshake, machine)) = &self.handshake {
+            handshake.taken(machine, LockAddress::of(object));
+        }
         if let Some(clocks) = &mut self.clocks {
             clocks.taken(object, self.results);
         }
@@ -81,6 +93,9 @@ impl Witness for Watching {
         if let Some(clocks) = &mut self.clocks {
             clocks.releasing(object, self.results);
         }
+        if let Some((handshake, machine)) = &self.handshake {
+            handshake.releasing(machine);
+        }
     }
 
     #[inline]
@@ -89,6 +104,9 @@ impl Witness for Watching {
             io.turn(turn, self.results);
         }
         self.dirtying.write(self.dirty_pages);
+        if let Some((handshake, machine)) = &self.handshake {
+            handshake.outside(machine);
+        }
     }
 }
 

@@ -8,8 +8,12 @@ use core::sync::atomic::{
 use guest_payload::abi::{CPU_RUNNING, CpuResults, LockObject, STATE_RUNNING};
 use guest_payload::args::{Args, Mode, Threshold, Timing};
 use guest_payload::lock::byte::ByteLock;
+use guest_payload::lock::mcs::McsLock;
+use guest_payload::lock::preemptable_ticket::PreemptableTicket;
+use guest_payload::lock::pv_qspinlock::PvQspinlock;
 use guest_payload::lock::pv_ticket::PvTicket;
 use guest_payload::lock::pv_ticket_head::PvTicketHead;
+use guest_payload::lock::qspinlock::Qspinlock;
 use guest_payload::lock::tas::TasLock;
 use guest_payload::lock::ticket::Ticket;
 use guest_payload::lock::{LockKind, RawLock, TicketBits, U8, U16};
@@ -22,7 +26,7 @@ use crate::platform::Machine;
 use crate::setup::{self, Setup};
 use crate::shared::{RESULTS, crash};
 use crate::witness::{Blind, Watching, Witness};
-use crate::{finish, latency, mortal, trace_memory, witness};
+use crate::{finish, handshake_memory, latency, mortal, trace_memory, witness};
 
 static WAITING: WaitingCpus = WaitingCpus::new();
 /// Where nobody tells the TSC's frequency, so that a run ends at all.
@@ -62,7 +66,9 @@ extern "C" fn run(index: u64) -> ! {
     let cpu = cpu
         .with_linger(setup.args.linger)
         .with_window(setup.args.window)
-        .with_trace(trace_memory::of(index, &cpus[index as usize]));
+        .with_wait_early(setup.args.wait_early)
+        .with_trace(trace_memory::of(index, &cpus[index as usize]))
+        .with_handshake(handshake_memory::of(index));
     if setup.args.mode == Mode::Latency {
         latency::run(index, setup);
     } else {
@@ -81,6 +87,15 @@ extern "C" fn run(index: u64) -> ! {
             }
             (LockKind::Byte, _) => stress::<ByteLock>(index, &cpu, setup),
             (LockKind::Tas, _) => stress::<TasLock>(index, &cpu, setup),
+            (LockKind::Mcs, _) => stress::<McsLock>(index, &cpu, setup),
+            (LockKind::Qspinlock, _) => stress::<Qspinlock>(index, &cpu, setup),
+            (LockKind::PvQspinlock, _) => stress::<PvQspinlock>(index, &cpu, setup),
+            (LockKind::PreemptableTicket, TicketBits::Eight) => {
+                stress::<PreemptableTicket<U8>>(index, &cpu, setup);
+            }
+            (LockKind::PreemptableTicket, TicketBits::Sixteen) => {
+                stress::<PreemptableTicket<U16>>(index, &cpu, setup);
+            }
         }
     }
     finish::leave(index, setup)
@@ -234,7 +249,7 @@ pub(crate) fn release<L: RawLock>(lock: &L, cpu: &Cpu<'static, Machine>) {
 
 fn stress<L: RawLock>(index: u32, cpu: &Cpu<'static, Machine>, setup: &Setup) {
     if witness::is_wanted(&setup.args) {
-        turns::<L, _>(index, cpu, setup, Watching::new(&setup.args, index));
+        turns::<L, _>(index, cpu, setup, Watching::new(&setup.args, index, cpu));
     } else {
         turns::<L, _>(index, cpu, setup, Blind);
     }

@@ -23,6 +23,9 @@
 .long 4, 8, 2                         # NOTE_RESULTS
 .asciz "vmm"
 .quad RESULTS
+.long 4, 8, 3                         # NOTE_HANDSHAKE
+.asciz "vmm"
+.quad HANDSHAKE
 .popsection
 
 # Identity map of the first 4 GiB in 2 MiB pages, open to CPL 3; the last GiB (local APIC) is not.

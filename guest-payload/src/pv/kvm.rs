@@ -22,7 +22,7 @@ pub(super) fn lock_spinning<H: Platform, S: SlowPath>(
     let me = cpu.me;
     let start_ns = cpu.platform.now_ns();
 
-    let address = LockAddress::of(lock);
+    let address = lock.address();
     cpu.note(Step::Enter, address, want);
     me.state.store(CPU_WAITING, Relaxed);
     waiting::announce(me, address, want);
@@ -68,7 +68,7 @@ pub(super) fn unlock_kick<H: Platform>(cpu: &Cpu<'_, H>, lock: LockAddress, tick
         stats::add(&me.kicks_sent, 1);
         let target = waiter.apic_id.load(Relaxed);
         cpu.note_release(released, lock, ticket, target);
-        cpu.platform.kick(target);
+        cpu.time_kick(|platform| platform.kick(target));
     }
 }
 

@@ -2,6 +2,7 @@ use std::cell::{Cell, RefCell};
 
 use super::*;
 use crate::lock::pv_ticket::PvTicket;
+use crate::lock::queue::Queue;
 use crate::lock::{RawLock, U8};
 use crate::pv::{Backend, PerCpu, PvLockOps, WaitingCpus};
 
@@ -11,7 +12,11 @@ struct Scripted<'a> {
     while_halted: RefCell<Option<Box<dyn FnOnce() + 'a>>>,
     kicked: RefCell<Vec<u32>>,
     ns: Cell<u64>,
+    tsc: Cell<u64>,
 }
+
+/// What a kick takes.
+const KICK_CYCLES: u64 = 13;
 
 impl Platform for &Scripted<'_> {
     fn halt(&self) {
@@ -21,12 +26,21 @@ impl Platform for &Scripted<'_> {
 
     fn kick(&self, apic_id: u32) {
         self.kicked.borrow_mut().push(apic_id);
+        self.tsc.set(self.tsc.get() + KICK_CYCLES);
+    }
+
+    fn queue(&self) -> Queue<'_> {
+        Queue::EMPTY
     }
 
     fn now_ns(&self) -> u64 {
         let now = self.ns.get();
         self.ns.set(now + 1000);
         now
+    }
+
+    fn now_tsc(&self) -> u64 {
+        self.tsc.get()
     }
 
     fn clear_event(&self, _: u32) {
@@ -102,6 +116,11 @@ fn a_halted_waiter_can_be_read_by_the_host_and_is_kicked_by_apic_id() {
     assert_eq!(released.slow.released_slow.load(Relaxed), 1);
     assert_eq!(released.slow.released_slow_kicked.load(Relaxed), 1);
     assert_eq!(released.kicks_sent.load(Relaxed), 1);
+    assert_eq!(
+        released.kick[stats::wait_bucket(KICK_CYCLES)].load(Relaxed),
+        1
+    );
+    assert_eq!(released.kick_max.load(Relaxed), KICK_CYCLES);
 }
 
 #[test]

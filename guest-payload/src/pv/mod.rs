@@ -4,12 +4,18 @@
 //! As in the kernel, a lock knows nothing of hypervisors and a backend knows nothing of a lock's
 //! layout. A backend is one file of this folder and one variant of [`Backend`].
 
+mod backend;
+pub mod handshake;
 mod kvm;
 mod waiting;
 mod xen;
 
+pub use backend::Backend;
+pub use handshake::Handshake;
 pub use waiting::{PerCpu, WaitingCpus};
 
+use crate::abi::handshake::SpinExit;
+use crate::lock::queue::{Queue, Seat};
 use crate::stats;
 use crate::trace::{About, Step, Trace};
 
@@ -43,8 +49,26 @@ pub enum Waited {
     LookAgain,
 }
 
+/// Whether a waiter may go on spinning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// It may.
+    Left,
+    /// It does better in the slow path, if the lock has one: the holder is off its pCPU.
+    Gone,
+}
+
 /// What a lock offers to a backend while it waits.
 pub trait SlowPath {
+    /// Where the lock lives that is waited for.
+    #[inline(always)]
+    fn address(&self) -> LockAddress
+    where
+        Self: Sized,
+    {
+        LockAddress::of(self)
+    }
+
     /// Tells the holder that somebody is in the slow path. Ends with the full barrier
     /// [`Announce`](crate::sync::Barrier::Announce).
     fn enter_slowpath(&self);
@@ -66,8 +90,18 @@ pub trait PvLockOps {
     /// Spins before [`lock_spinning`](Self::lock_spinning), at least 1.
     fn threshold(&self) -> u32;
 
+    /// Called once a turn of every spin loop, beside its PAUSE: `lock` was looked at for ticket
+    /// `want` and serves `serving` (both 0 for locks without tickets). The way out of a spin loop
+    /// for pause-loop exiting and the handshake.
+    #[inline(always)]
+    fn spun(&self, lock: LockAddress, want: u32, serving: u32) -> Patience {
+        let _ = (lock, want, serving);
+        Patience::Left
+    }
+
     /// The lock has spun for [`threshold`](Self::threshold) turns and waits for ticket `want`
-    /// (0 for locks without tickets). May halt this CPU until it is kicked.
+    /// (0 for locks without tickets, the waiting CPU's number for those with queue nodes). May halt
+    /// this CPU until it is kicked.
     fn lock_spinning<S: SlowPath>(&self, lock: &S, want: u32) -> Waited;
 
     /// The lock was released and `ticket` is next: kicks the CPU that waits for it, if any.
@@ -80,6 +114,15 @@ pub trait PvLockOps {
         let _ = (lock, want);
     }
 
+    /// This CPU's place in the queues of locks that have one.
+    fn queue(&self) -> Seat<'_>;
+
+    /// Whether a waiter in a queue goes to its slow path when the one before it does not run.
+    #[inline(always)]
+    fn waits_early(&self) -> bool {
+        true
+    }
+
     /// The lock has looked at itself after its release and seen freed memory.
     fn touched_after_release(&self);
 
@@ -88,45 +131,14 @@ pub trait PvLockOps {
     fn linger(&self) {}
 }
 
-/// Who waits and kicks for the locks of this machine.
+/// Whether a waiter in a queue halts at once when the one before it does not run (Linux' wait-early
+/// mechanism), or spins for its whole threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backend {
-    /// Nobody: locks spin, and the unlock site stays a nop.
-    Native,
-    /// HLT and the `KVM_HC_KICK_CPU` hypercall.
-    Kvm,
-    /// `SCHEDOP_poll` and `EVTCHNOP_send`.
-    Xen,
-}
-
-impl Backend {
-    /// Its number in the results page.
-    pub const fn number(self) -> u32 {
-        match self {
-            Self::Native => 0,
-            Self::Kvm => 1,
-            Self::Xen => 2,
-        }
-    }
-
-    /// Its name on the command line and in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Kvm => "kvm",
-            Self::Xen => "xen",
-        }
-    }
-
-    /// The backend with this number.
-    pub const fn from_number(number: u32) -> Option<Self> {
-        match number {
-            0 => Some(Self::Native),
-            1 => Some(Self::Kvm),
-            2 => Some(Self::Xen),
-            _ => None,
-        }
-    }
+pub enum WaitEarly {
+    /// It halts at once.
+    On,
+    /// It spins.
+    Off,
 }
 
 /// What a backend needs of the machine.
@@ -137,6 +149,9 @@ pub trait Platform {
 
     /// Unhalts the CPU with this x2APIC ID, or makes its next halt return at once.
     fn kick(&self, apic_id: u32);
+
+    /// Where the waiters of queued locks line up. All CPUs share it.
+    fn queue(&self) -> Queue<'_>;
 
     /// A clock for the statistics, in ns.
     fn now_ns(&self) -> u64;
@@ -153,9 +168,14 @@ pub trait Platform {
     /// Makes an event of a port pending, which ends a poll for it.
     fn send_event(&self, port: u32);
 
-    /// The TSC, for what is traced.
+    /// The TSC: when a step is traced, how long a kick takes, whether two PAUSEs are one loop.
     fn now_tsc(&self) -> u64 {
         0
+    }
+
+    /// Calls the `spin_exit` stub. Nothing where no host listens.
+    fn spin_exit(&self, reason: SpinExit) {
+        let _ = reason;
     }
 }
 
@@ -170,7 +190,9 @@ pub struct Cpu<'a, H: Platform> {
     threshold: u32,
     linger: u32,
     window: u32,
+    wait_early: WaitEarly,
     trace: Option<Trace<'a>>,
+    handshake: Option<Handshake<'a>>,
     platform: H,
 }
 
@@ -195,7 +217,9 @@ impl<'a, H: Platform> Cpu<'a, H> {
             threshold: threshold.max(1),
             linger: 0,
             window: 0,
+            wait_early: WaitEarly::On,
             trace: None,
+            handshake: None,
             platform,
         })
     }
@@ -216,9 +240,24 @@ impl<'a, H: Platform> Cpu<'a, H> {
         }
     }
 
+    /// The same CPU, whose waits in a queue end early or not.
+    pub fn with_wait_early(self, wait_early: WaitEarly) -> Self {
+        Self { wait_early, ..self }
+    }
+
     /// The same CPU, which notes the steps of its slow paths in `trace`.
     pub fn with_trace(self, trace: Option<Trace<'a>>) -> Self {
         Self { trace, ..self }
+    }
+
+    /// The same CPU, which does what its host has asked for.
+    pub fn with_handshake(self, handshake: Option<Handshake<'a>>) -> Self {
+        Self { handshake, ..self }
+    }
+
+    /// This CPU's part in the handshake, where the host has asked for anything.
+    pub fn handshake(&self) -> Option<&Handshake<'a>> {
+        self.handshake.as_ref()
     }
 
     /// Notes `step` now, where somebody traces.
@@ -254,6 +293,15 @@ impl<'a, H: Platform> Cpu<'a, H> {
         }
     }
 
+    /// Kicks, and counts how long that takes.
+    #[inline]
+    fn time_kick(&self, kick: impl FnOnce(&H)) {
+        let start = self.platform.now_tsc();
+        kick(&self.platform);
+        let cycles = self.platform.now_tsc().saturating_sub(start);
+        stats::record_kick(self.me, cycles);
+    }
+
     /// This CPU's numbers.
     pub fn results(&self) -> &'a PerCpu {
         self.me
@@ -274,6 +322,24 @@ impl<H: Platform> PvLockOps for Cpu<'_, H> {
     #[inline(always)]
     fn threshold(&self) -> u32 {
         self.threshold
+    }
+
+    #[inline(always)]
+    fn spun(&self, lock: LockAddress, want: u32, serving: u32) -> Patience {
+        match &self.handshake {
+            None => Patience::Left,
+            Some(handshake) => handshake.spun(&self.platform, self.me, lock, want, serving),
+        }
+    }
+
+    #[inline(always)]
+    fn queue(&self) -> Seat<'_> {
+        self.platform.queue().seat(self.index)
+    }
+
+    #[inline(always)]
+    fn waits_early(&self) -> bool {
+        self.wait_early == WaitEarly::On
     }
 
     fn lock_spinning<S: SlowPath>(&self, lock: &S, want: u32) -> Waited {

@@ -28,7 +28,7 @@ pub(super) fn lock_spinning<H: Platform, S: SlowPath>(
     }
     let start_ns = cpu.platform.now_ns();
 
-    let address = LockAddress::of(lock);
+    let address = lock.address();
     cpu.note(Step::Enter, address, want);
     me.state.store(CPU_WAITING, Relaxed);
     waiting::announce(me, address, want);
@@ -78,7 +78,8 @@ pub(super) fn unlock_kick<H: Platform>(cpu: &Cpu<'_, H>, lock: LockAddress, tick
         stats::count_slow(&me.slow, &me.slow.released_slow_kicked);
         stats::add(&me.kicks_sent, 1);
         cpu.note_release(released, lock, ticket, waiter.apic_id.load(Relaxed));
-        cpu.platform.send_event(waiter.kick_port.load(Relaxed));
+        let port = waiter.kick_port.load(Relaxed);
+        cpu.time_kick(|platform| platform.send_event(port));
     }
 }
 

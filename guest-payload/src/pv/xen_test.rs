@@ -2,6 +2,7 @@ use std::cell::{Cell, RefCell};
 
 use super::*;
 use crate::lock::pv_ticket_head::PvTicketHead;
+use crate::lock::queue::Queue;
 use crate::lock::{RawLock, U8};
 use crate::pv::{Backend, PerCpu, PvLockOps, WaitingCpus};
 
@@ -31,6 +32,10 @@ impl Platform for &Scripted<'_> {
 
     fn kick(&self, _: u32) {
         panic!("Xen's kicks are events");
+    }
+
+    fn queue(&self) -> Queue<'_> {
+        Queue::EMPTY
     }
 
     fn now_ns(&self) -> u64 {
