@@ -21,6 +21,10 @@ const INIT: u32 = 1 << 3;
 const SIPI: u32 = 1 << 4;
 /// The vCPU waits for SIPI, or will once it has seen its INIT.
 const WAITS_FOR_SIPI: u32 = 1 << 5;
+/// Under the VMM's scheduler: the vCPU was given a token and has not taken it up.
+const TOKEN: u32 = 1 << 6;
+/// Under the VMM's scheduler: the vCPU could run, and its thread waits for a token, or is about to.
+const QUEUED: u32 = 1 << 7;
 const VECTOR_SHIFT: u32 = 8;
 const VECTOR_MASK: u32 = 0xff << VECTOR_SHIFT;
 
@@ -128,11 +132,20 @@ impl HaltState {
     /// Release: what the kicker wrote before the kick (the released lock) is seen by the woken
     /// vCPU, whose consumption in [`Self::halt`] is the matching Acquire.
     pub fn kick(&self) -> Met {
+        let met = self.kick_asleep();
+        if met == Met::Halted {
+            self.word.wake_one();
+        }
+        met
+    }
+
+    /// As [`Self::kick`], but a halted vCPU's thread sleeps on until [`Self::grant`]: it has no use
+    /// for a wake-up without a token. The caller tells the scheduler.
+    pub fn kick_asleep(&self) -> Met {
         let before = self.word.fetch_or(PV_UNHALTED, release());
         if before & WAITS_FOR_SIPI != 0 {
             Met::WaitsForSipi
         } else if before & HALTED != 0 {
-            self.word.wake_one();
             Met::Halted
         } else {
             Met::Running
@@ -141,7 +154,7 @@ impl HaltState {
 
     /// Asks the thread to look at its control requests.
     pub fn request(&self) {
-        if self.word.fetch_or(REQUEST, release()) & HALTED != 0 {
+        if self.word.fetch_or(REQUEST, release()) & (HALTED | QUEUED) != 0 {
             self.word.wake_one();
         }
     }
@@ -248,7 +261,7 @@ impl HaltState {
 
     /// All that a restored vCPU has to know. Only while the vCPU stands still.
     pub fn save(&self) -> SavedHalt {
-        SavedHalt(self.word.load(Acquire) & !REQUEST)
+        SavedHalt(self.word.load(Acquire) & !(REQUEST | TOKEN | QUEUED))
     }
 
     /// Takes over what was saved; a request of the VMM's own stays. Only while the vCPU stands
@@ -281,6 +294,10 @@ impl HaltState {
         self.word.load(Acquire) & PV_UNHALTED != 0
     }
 }
+
+#[path = "halt_tokens.rs"]
+mod tokens;
+pub use tokens::{Handed, Seated};
 
 #[cfg(all(test, loom))]
 #[path = "halt_loom_test.rs"]

@@ -13,11 +13,14 @@ use super::stops::Stops;
 use super::xen::XenSide;
 use crate::cpu::lapic::Recipients;
 use crate::device::ports::Ports;
+use crate::ple::service::SpinService;
 use crate::pv::HaltIn;
 use crate::pv::apic_id::{ApicIds, Destination, Targets, VcpuIndex};
 use crate::pv::hypercall::Unhalt;
 use crate::pv::kick::KickService;
 use crate::report::crash::CrashReason;
+use crate::sched::Scheduler;
+use crate::spec::KickYield;
 use crate::trace::Tracer;
 use std::time::Duration;
 
@@ -110,6 +113,12 @@ pub struct Board {
     pub ended: EventFd,
     /// vCPUs that wait for a debugger.
     pub stops: Stops,
+    /// Who schedules the vCPUs, unless the host does.
+    pub sched: Option<Arc<Scheduler>>,
+    /// Whether a kick yields to its target.
+    pub kick_yield: KickYield,
+    /// Who serves spin exits, where they are asked for.
+    pub spin: Option<SpinService>,
 }
 
 impl Board {

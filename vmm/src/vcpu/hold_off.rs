@@ -17,6 +17,12 @@ impl HoldOff {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
 
+    /// Whether there is a time to wait for.
+    pub(super) fn is_on(&self) -> bool {
+        let until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some()
+    }
+
     /// Makes a thread that waits here look whether it is wanted.
     pub(super) fn wake(&self) {
         // Under the lock, so that it is not between its look and its wait.

@@ -63,6 +63,7 @@ impl Vcpu {
         let answer = match decide(call, mode, privilege, self.board.unhalt) {
             Action::Kick(apic_id) => {
                 self.board.kick.kick(Kicker::Vcpu(self.index), apic_id);
+                self.yields_to_kicked(apic_id);
                 0
             }
             Action::Answer(answer) => answer,

@@ -13,6 +13,7 @@ pub mod inspect;
 pub(crate) mod int3;
 pub mod leash;
 mod msr;
+mod on_pcpu;
 pub mod park_waker;
 mod run;
 mod serve;

@@ -4,18 +4,21 @@ use std::sync::{Arc, OnceLock};
 
 use super::shared::VcpuShared;
 use crate::pv::apic_id::{ApicMode, VcpuIndex};
+use crate::pv::halt::Met;
 use crate::pv::kick::{Unhalted, Waker};
+use crate::sched::Scheduler;
 
 /// `--halt vmm`: our own `pv_unhalted` and parking.
 #[derive(Debug)]
 pub struct ParkWaker {
     vcpus: Arc<OnceLock<Vec<Arc<VcpuShared>>>>,
+    sched: Option<Arc<Scheduler>>,
 }
 
 impl ParkWaker {
-    /// For the vCPUs that `vcpus` will hold.
-    pub fn new(vcpus: Arc<OnceLock<Vec<Arc<VcpuShared>>>>) -> Self {
-        Self { vcpus }
+    /// For the vCPUs that `vcpus` will hold, and who schedules them if the VMM does.
+    pub fn new(vcpus: Arc<OnceLock<Vec<Arc<VcpuShared>>>>, sched: Option<Arc<Scheduler>>) -> Self {
+        Self { vcpus, sched }
     }
 
     fn get(&self, vcpu: VcpuIndex) -> Option<&VcpuShared> {
@@ -26,8 +29,17 @@ impl ParkWaker {
 
 impl Waker for ParkWaker {
     fn unhalt(&self, vcpu: VcpuIndex, _: u32) -> Unhalted {
-        self.get(vcpu)
-            .map_or(Unhalted::NotAccepted, |vcpu| vcpu.halt.kick().into())
+        let Some(shared) = self.get(vcpu) else {
+            return Unhalted::NotAccepted;
+        };
+        let Some(sched) = &self.sched else {
+            return shared.halt.kick().into();
+        };
+        let met = shared.halt.kick_asleep();
+        if met == Met::Halted {
+            sched.kicked(usize::try_from(vcpu.0).unwrap_or(usize::MAX));
+        }
+        met.into()
     }
 
     fn apic_mode(&self, vcpu: VcpuIndex) -> ApicMode {

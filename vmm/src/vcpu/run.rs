@@ -25,7 +25,7 @@ use crate::cpu::lapic::LocalApic;
 use crate::kvm::internal_error::{self, InternalError};
 use crate::pv::HaltIn;
 use crate::pv::apic_id::VcpuIndex;
-use crate::pv::halt::{Start, Wake};
+use crate::pv::halt::Start;
 use crate::report::crash::CrashReason;
 use crate::vcpu::board::{Board, Crash, Ending};
 
@@ -54,6 +54,8 @@ pub struct Vcpu {
     pub(super) int3: Option<int3::Injected>,
     /// Whether a debugger holds it.
     pub(super) leash: Leash,
+    /// It had a token when it last looked, where the VMM schedules.
+    pub(super) has_token: bool,
 }
 
 /// After more EAGAINs than this, take it that this kernel does not forget a kick.
@@ -104,6 +106,7 @@ impl Vcpu {
             debug,
             int3: None,
             leash: Leash::default(),
+            has_token: false,
         })
     }
 
@@ -131,15 +134,21 @@ impl Vcpu {
                 if shared.control.obey(|asked| self.carry_out(asked)) == Request::Stop {
                     break;
                 }
-                shared.wait_held_off();
+                if shared.is_held_off() {
+                    self.leaves_pcpu();
+                    shared.wait_held_off();
+                }
                 continue;
             }
             if self.is_held() {
+                self.leaves_pcpu();
                 shared.control.wait_until_pending();
                 continue;
             }
-            let ending = match self.activity {
-                Activity::Running => self.enter(),
+            let activity = self.activity;
+            let ending = match activity {
+                Activity::Running if self.gets_on_pcpu() => self.enter(),
+                Activity::Running => None,
                 Activity::Halted => self.wait_halted(),
                 Activity::WaitingForSipi => self.wait_for_sipi(),
             };
@@ -147,6 +156,7 @@ impl Vcpu {
                 self.end(ending);
             }
         }
+        self.leaves_pcpu();
         shared.control.thread_ends();
         self
     }
@@ -249,22 +259,8 @@ impl Vcpu {
             .map(|e| Ending::Failed(self.index, e.into()))
     }
 
-    fn wait_halted(&mut self) -> Option<Ending> {
-        match self.shared.halt.halt(self.board.halt_poll) {
-            Wake::Kicked => {
-                self.board.trace.woke(self.index);
-                self.activity = Activity::Running;
-            }
-            Wake::Init => {
-                self.finish_instruction();
-                self.activity = Activity::WaitingForSipi;
-            }
-            Wake::Request => {}
-        }
-        None
-    }
-
     fn wait_for_sipi(&mut self) -> Option<Ending> {
+        self.leaves_pcpu();
         match self.shared.halt.wait_for_sipi() {
             Start::Request => None,
             Start::Sipi(vector) => {
@@ -282,7 +278,7 @@ impl Vcpu {
     ///
     /// `immediate_exit` is set as a request would set it: the loop clears it before the vCPU
     /// starts, under the lock that keeps a request which comes meanwhile.
-    fn finish_instruction(&mut self) {
+    pub(super) fn finish_instruction(&mut self) {
         self.shared.control.interrupt();
         // An instruction with several pieces exits for each. INIT loses what they would do.
         let mut exits = 0;

@@ -1,5 +1,7 @@
 //! One exit of the guest: what it asked for, and what comes after.
 
+use std::time::Instant;
+
 use guest_payload::abi::xen::PORT_XEN_HYPERCALL;
 use guest_payload::abi::{
     Control, PORT_CONTROL, PORT_HALT, PORT_HYPERCALL, PORT_SEQUENCE, PORT_SPIN_EXIT,
@@ -14,6 +16,8 @@ use super::xen::XenSide;
 use crate::cpu::lapic::{Effect, LocalApic};
 use crate::device::Asked;
 use crate::device::serial::Wait;
+use crate::os::time::context_switches;
+use crate::ple::service::Then;
 use crate::pv::apic_id::{Destination, VcpuIndex};
 use crate::pv::kick::Kicker;
 use crate::report::crash::CrashReason;
@@ -172,6 +176,7 @@ pub(super) fn port_out(
         }
         Ok(PORT_SPIN_EXIT) if board.has_stub_page => {
             exits.count(Reason::SpinStub);
+            spin_exit(data, board, shared, index);
             After::Continue
         }
         Ok(PORT_SEQUENCE) if board.has_stub_page => {
@@ -200,6 +205,27 @@ pub(super) fn port_out(
             match board.ports.write(port, data, wait) {
                 None => After::Continue,
                 Some(asked) => After::End(asked_for(asked, index, shared)),
+            }
+        }
+    }
+}
+
+/// Serves a spin exit: its reason is the byte that was written.
+fn spin_exit(data: &[u8], board: &Board, shared: &VcpuShared, index: VcpuIndex) {
+    let (Some(spin), &[reason]) = (&board.spin, data) else {
+        return;
+    };
+    let place = usize::try_from(index.0).unwrap_or(usize::MAX);
+    let is_interrupted = |vcpu: usize| {
+        let vcpu = board.all().get(vcpu);
+        vcpu.is_some_and(|vcpu| vcpu.halt.has_pending_start())
+    };
+    match spin.left(place, reason, is_interrupted, context_switches) {
+        Then::GoOn => {}
+        Then::StayOff(time) => shared.hold_off(Instant::now() + time),
+        Then::BePreempted => {
+            if let Some(sched) = &board.sched {
+                sched.preempt(place);
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::vcpu::board::Ending;
 impl Vcpu {
     /// What the machine asked for, before the thread stands still.
     pub(super) fn carry_out(&mut self, asked: Request) {
+        self.leaves_pcpu_for(asked);
         match asked {
             Request::Pause => {
                 if let Some(ending) = self.settle() {

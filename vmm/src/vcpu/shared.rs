@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::Vcpu;
@@ -58,7 +58,7 @@ pub struct VcpuShared {
     /// Pause, go on, end.
     pub control: Control<KvmRunInterrupt>,
     /// Its halt and `pv_unhalted` under `--halt vmm`.
-    pub halt: HaltState,
+    pub halt: Arc<HaltState>,
     /// Why it left the guest.
     pub exits: Exits,
     /// Times it halted with the VMM's knowledge. Relaxed: it orders nothing.
@@ -72,7 +72,7 @@ pub struct VcpuShared {
 
 impl VcpuShared {
     /// A vCPU that has not run yet.
-    pub fn new(apic_id: u32, immediate_exit: ImmediateExit, halt: HaltState) -> Self {
+    pub fn new(apic_id: u32, immediate_exit: ImmediateExit, halt: Arc<HaltState>) -> Self {
         Self {
             apic_id,
             control: Control::new(KvmRunInterrupt {
@@ -154,6 +154,11 @@ impl VcpuShared {
         self.hold_off.hold(until);
         self.control.interrupt();
         self.halt.request();
+    }
+
+    /// Whether [`Self::wait_held_off`] would wait.
+    pub(super) fn is_held_off(&self) -> bool {
+        self.hold_off.is_on()
     }
 
     /// The thread's side of [`Self::hold_off`].

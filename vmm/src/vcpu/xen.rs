@@ -1,7 +1,6 @@
 //! Xen's interface as the vCPU threads serve it: the hypercall page's MSR, and hypercalls.
 
 use std::sync::Arc;
-use std::thread;
 
 use guest_payload::abi::xen::MSR_HYPERCALL_PAGE;
 use kvm_bindings::{kvm_regs, kvm_sregs};
@@ -127,7 +126,7 @@ impl Vcpu {
         match served {
             Ok(Outcome::Answer(_)) => None,
             Ok(Outcome::Yield) => {
-                thread::yield_now();
+                self.yields_pcpu();
                 None
             }
             Ok(Outcome::Halt) => self.halt(),
