@@ -1,0 +1,12 @@
+//! Pause-loop exiting: the hardware's, one in software, and what to do with a vCPU that spins.
+
+pub mod config;
+pub mod handshake;
+mod loans;
+mod on_purpose;
+pub mod on_spin;
+pub mod service;
+pub mod slots;
+mod stats;
+pub mod window;
+mod windows;
