@@ -47,7 +47,7 @@ pub struct Destination(u32);
 impl Destination {
     /// From argument `a1` (RCX): `kvm_pv_kick_cpu_op` takes an `int`, so the high half is dropped.
     #[expect(clippy::cast_possible_truncation, reason = "KVM truncates it")]
-    pub fn from_a1(a1: u64) -> Self {
+    pub const fn from_a1(a1: u64) -> Self {
         Self(a1 as u32)
     }
 
@@ -181,6 +181,11 @@ impl ApicIds {
     /// The vCPUs that an interrupt command of a vCPU in mode `sender` reaches, in physical
     /// destination mode. With a source the mode of the sender says what a broadcast is, and 0xff
     /// is one for xAPIC mode only (`kvm_apic_is_broadcast_dest`, `kvm_apic_mda`).
+    ///
+    /// With the quirk disabled KVM takes 0xff as an ID once every software-enabled local APIC is in
+    /// x2APIC mode. Those that have not been started are not enabled, and a kernel switches each
+    /// before it enables it; so a sender in x2APIC mode says that all are. Else its INIT for ID 255
+    /// would start every vCPU that still waits, and the INIT of its own would start it again.
     pub fn ipi_targets<M>(
         &self,
         destination: Destination,
@@ -191,6 +196,11 @@ impl ApicIds {
         M: Fn(VcpuIndex) -> ApicMode,
     {
         let reach = match (self.quirk, destination.0, sender) {
+            (BroadcastQuirk::Disabled, XAPIC_BROADCAST, ApicMode::X2Apic) => {
+                return self
+                    .one(XAPIC_BROADCAST, mode_of)
+                    .map_or(Targets::Nobody, Targets::One);
+            }
             (BroadcastQuirk::Disabled, _, _) => return self.targets(destination, mode_of),
             (_, X2APIC_BROADCAST, ApicMode::X2Apic) => Reach::X2Apic,
             (_, XAPIC_BROADCAST, ApicMode::XApic) => Reach::XApicAndId255,

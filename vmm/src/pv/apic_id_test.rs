@@ -197,3 +197,13 @@ fn what_an_ipi_takes_as_broadcast_is_up_to_its_sender() {
     assert_eq!(ipi(0xff, XApic), [1, 2]);
     assert_eq!(ipi(3, XApic), [2]);
 }
+
+#[test]
+fn an_x2apic_kernel_starts_vcpu_255_and_no_other() {
+    // As at boot: the first runs in x2APIC mode, the others wait for their INITs as after reset.
+    let ids = ApicIds::new(0..300, BroadcastQuirk::Disabled).unwrap();
+    let mode_of = |VcpuIndex(index)| if index == 0 { X2Apic } else { XApic };
+    let ipi = |sender| reached(ids.ipi_targets(Destination::from_a1(0xff), sender, mode_of));
+    assert_eq!(ipi(X2Apic), [255]);
+    assert_eq!(ipi(XApic).len(), 299);
+}

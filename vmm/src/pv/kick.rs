@@ -1,13 +1,19 @@
 //! The kick as a service of the VMM: any part of it may wake a halted vCPU by APIC ID, not only
 //! a guest's spinlock (the seed series moved the hypercall out of the spinlock option for that).
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+mod record;
+
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::apic_id::{ApicIds, ApicMode, Destination, Targets, VcpuIndex};
+use super::fault::Fault;
+use super::faulty::{FaultyKicks, Late};
 use super::halt::Met;
 use crate::trace::Tracer;
+
+pub use record::{Fate, KickStats, LastKick, VcpuKicks};
 
 /// What unhalting one vCPU met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,57 +67,8 @@ pub enum Delivery {
     Delivered(usize),
     /// Nobody has that APIC ID.
     NoSuchApicId,
-    /// Swallowed on purpose (`--drop-kick`).
+    /// Swallowed on purpose (`--drop-kick`, `--kick-fault`).
     Dropped,
-}
-
-/// The last kick that named a vCPU, for the hang report.
-#[derive(Clone, Copy, Debug)]
-pub struct LastKick {
-    /// Its number, from 1, in the order of arrival at the VMM.
-    pub number: u64,
-    /// Who sent it.
-    pub from: Kicker,
-    /// When.
-    pub at: Instant,
-    /// What became of it.
-    pub fate: Fate,
-}
-
-/// What became of a kick at one target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// Reached a halted vCPU.
-    ToHalted,
-    /// Reached a vCPU that was not halted.
-    ToRunning,
-    /// Reached a vCPU that waits for SIPI, which uses the kick up.
-    WaitingForSipi,
-    /// The local APIC took nothing.
-    NotAccepted,
-    /// Swallowed on purpose.
-    Dropped,
-}
-
-/// Counters of the kick path. Relaxed: they order nothing.
-#[derive(Debug, Default)]
-pub struct KickStats {
-    /// Kicks that arrived at the VMM.
-    pub handled: AtomicU64,
-    /// Targets that were halted.
-    pub to_halted: AtomicU64,
-    /// Targets that were not.
-    pub to_running: AtomicU64,
-    /// Targets that waited for SIPI.
-    pub waiting_for_sipi: AtomicU64,
-    /// Targets that KVM did not find.
-    pub not_accepted: AtomicU64,
-    /// Kicks for an APIC ID nobody has.
-    pub no_such_apic_id: AtomicU64,
-    /// Kicks for everybody.
-    pub broadcast: AtomicU64,
-    /// Kicks swallowed by `--drop-kick`.
-    pub dropped: AtomicU64,
 }
 
 /// A kick that has arrived at the VMM, has been counted and has its number.
@@ -119,22 +76,14 @@ pub struct KickStats {
 pub struct Arrived {
     number: u64,
     dropped: bool,
+    fault: Fault,
 }
 
 impl Arrived {
-    /// Whether `--drop-kick` swallows it.
+    /// Whether it is swallowed on purpose.
     pub fn is_dropped(&self) -> bool {
-        self.dropped
+        self.dropped || self.fault == Fault::Drop
     }
-}
-
-/// Kicks from and to one vCPU. Relaxed: they order nothing.
-#[derive(Debug, Default)]
-pub struct VcpuKicks {
-    /// It sent.
-    pub sent: AtomicU64,
-    /// It got: those that set its `pv_unhalted` or woke it.
-    pub received: AtomicU64,
 }
 
 /// Kicks vCPUs of one machine.
@@ -144,6 +93,7 @@ pub struct KickService {
     apic_ids: Vec<u32>,
     waker: Box<dyn Waker>,
     drop_kick: Option<u64>,
+    faulty: Option<FaultyKicks>,
     stats: KickStats,
     by_vcpu: Vec<VcpuKicks>,
     trace: Tracer,
@@ -166,11 +116,24 @@ impl KickService {
             apic_ids,
             waker,
             drop_kick,
+            faulty: None,
             stats: KickStats::default(),
             by_vcpu,
             trace,
             last,
         }
+    }
+
+    /// The same, whose kicks go wrong.
+    #[must_use]
+    pub fn with_faults(mut self, faulty: Option<FaultyKicks>) -> Self {
+        self.faulty = faulty;
+        self
+    }
+
+    /// The kicks that go wrong, under `--kick-fault`.
+    pub fn faulty(&self) -> Option<&FaultyKicks> {
+        self.faulty.as_ref()
     }
 
     /// The counters.
@@ -208,22 +171,87 @@ impl KickService {
         }
         self.trace.kick(from, number, destination.apic_id());
         let dropped = self.drop_kick == Some(number);
-        if dropped {
+        let fault = match &self.faulty {
+            Some(faulty) if !dropped => faulty.fate(number),
+            _ => Fault::None,
+        };
+        if dropped || fault == Fault::Drop {
             self.stats.dropped.fetch_add(1, Relaxed);
         }
-        Arrived { number, dropped }
+        Arrived {
+            number,
+            dropped,
+            fault,
+        }
     }
 
     /// Brings a kick to one of its targets.
     pub fn deliver(&self, kick: &Arrived, from: Kicker, vcpu: VcpuIndex) -> Fate {
-        let fate = self
-            .trace
-            .unhalt(from, kick.number, vcpu, || match kick.dropped {
-                true => Fate::Dropped,
-                false => self.unhalt(vcpu),
-            });
-        self.note(kick, from, vcpu, fate);
+        let fate = self.trace.unhalt(from, kick.number, vcpu, || {
+            let late = |faulty: &FaultyKicks| {
+                faulty.put_off(Late {
+                    number: kick.number,
+                    fault: kick.fault,
+                    from,
+                    target: vcpu,
+                })
+            };
+            if kick.dropped {
+                Fate::Dropped
+            } else if kick.fault == Fault::Drop {
+                Fate::Swallowed
+            } else if self.faulty.as_ref().is_some_and(late) {
+                Fate::Delayed
+            } else {
+                self.bring(kick.fault, vcpu)
+            }
+        });
+        self.note(kick.number, from, vcpu, fate);
         fate
+    }
+
+    /// Brings a kick to `vcpu` or, if that goes wrong, to somebody else.
+    fn bring(&self, fault: Fault, vcpu: VcpuIndex) -> Fate {
+        match fault {
+            Fault::None | Fault::Drop => self.unhalt(vcpu),
+            Fault::Duplicate => {
+                let fate = self.unhalt(vcpu);
+                self.unhalt(vcpu);
+                fate
+            }
+            Fault::Misroute { draw } => {
+                let other = self.faulty.as_ref().and_then(|it| it.other(draw, vcpu));
+                // A lone vCPU has nobody to lose its kicks to.
+                other.map_or_else(
+                    || self.unhalt(vcpu),
+                    |other| {
+                        self.unhalt(other);
+                        Fate::Misrouted
+                    },
+                )
+            }
+        }
+    }
+
+    /// Delivers the delayed kicks that are due. Not traced: a trace is written by the thread of the
+    /// kicker alone.
+    pub fn deliver_due(&self) {
+        if let Some(faulty) = &self.faulty {
+            faulty.deliver_due(|late| self.deliver_late(late));
+        }
+    }
+
+    /// Delivers all delayed kicks at once, so that none is lost when the machine is saved; not even
+    /// one that [`Self::deliver_due`] is about to deliver. The vCPUs stand still, so no more come.
+    pub fn flush_late(&self) {
+        if let Some(faulty) = &self.faulty {
+            faulty.flush(|late| self.deliver_late(late));
+        }
+    }
+
+    fn deliver_late(&self, late: &Late) {
+        let fate = self.bring(late.fault, late.target);
+        self.note(late.number, late.from, late.target, fate);
     }
 
     /// A kick whose target needs no unhalting: it finds what it was kicked for before it halts.
@@ -231,7 +259,7 @@ impl KickService {
         self.stats.to_running.fetch_add(1, Relaxed);
         let fate = Fate::ToRunning;
         self.trace.unhalt(from, kick.number, vcpu, || fate);
-        self.note(kick, from, vcpu, fate);
+        self.note(kick.number, from, vcpu, fate);
     }
 
     /// A kick whose target has no place for it.
@@ -239,7 +267,7 @@ impl KickService {
         self.stats.not_accepted.fetch_add(1, Relaxed);
         let fate = Fate::NotAccepted;
         self.trace.unhalt(from, kick.number, vcpu, || fate);
-        self.note(kick, from, vcpu, fate);
+        self.note(kick.number, from, vcpu, fate);
     }
 
     /// Kicks `destination`, a physical APIC destination as in the hypercall's a1.
@@ -248,10 +276,7 @@ impl KickService {
         let mut delivered = 0;
         let mut deliver = |vcpu: VcpuIndex| {
             let fate = self.deliver(&arrived, from, vcpu);
-            delivered += usize::from(matches!(
-                fate,
-                Fate::ToHalted | Fate::ToRunning | Fate::WaitingForSipi
-            ));
+            delivered += usize::from(fate.has_arrived());
         };
         match self
             .ids
@@ -267,7 +292,7 @@ impl KickService {
                 vcpus.for_each(deliver);
             }
         }
-        if arrived.dropped {
+        if arrived.is_dropped() {
             Delivery::Dropped
         } else {
             Delivery::Delivered(delivered)
@@ -275,26 +300,34 @@ impl KickService {
     }
 
     /// Keeps the latest kick: a kicker that was preempted after its kick comes late with its note.
-    fn note(&self, kick: &Arrived, from: Kicker, vcpu: VcpuIndex, fate: Fate) {
+    fn note(&self, number: u64, from: Kicker, vcpu: VcpuIndex, fate: Fate) {
         let Some(last) = self.last.get(at(vcpu)) else {
             return;
         };
-        if matches!(
-            fate,
-            Fate::ToHalted | Fate::ToRunning | Fate::WaitingForSipi
-        ) && let Some(kicks) = self.of_vcpu(vcpu)
+        if fate.has_arrived()
+            && let Some(kicks) = self.of_vcpu(vcpu)
         {
             kicks.received.fetch_add(1, Relaxed);
         }
         let kick = LastKick {
-            number: kick.number,
+            number,
             from,
             at: Instant::now(),
             fate,
         };
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.number < kick.number) {
+        // The same number comes twice where a kick is delayed.
+        if last.is_none_or(|last| last.number <= number) {
             *last = Some(kick);
+        }
+    }
+
+    /// The only vCPU that a kick of `destination` reaches.
+    pub fn sole_target(&self, destination: Destination) -> Option<VcpuIndex> {
+        let mode_of = |vcpu| self.waker.apic_mode(vcpu);
+        match self.ids.targets(destination, mode_of) {
+            Targets::One(vcpu) => Some(vcpu),
+            Targets::Nobody | Targets::Broadcast(_) => None,
         }
     }
 

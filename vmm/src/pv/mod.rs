@@ -3,6 +3,8 @@
 //! Nothing here knows the machine or the command line. ioctls are in [`waker`] only.
 
 pub mod apic_id;
+pub mod fault;
+pub mod faulty;
 pub mod futex;
 pub mod halt;
 pub mod hypercall;
