@@ -11,7 +11,6 @@ mod interrupts;
 mod limit;
 mod migration;
 mod plan;
-mod random;
 mod report;
 mod snapshot;
 mod table;
