@@ -8,6 +8,9 @@ use guest_payload::args::Args;
 use crate::cpu::topology::Topology;
 use crate::memory::MemorySize;
 use crate::os::affinity::CpuList;
+use crate::ple::config::{OnSpin, Ple};
+use crate::pv::fault::KickFaults;
+use crate::sched::config::{PreemptHolder, Sched};
 
 /// `--kick` and `--halt`: `auto` is decided by trying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -131,6 +134,35 @@ pub enum Tracing {
     On,
 }
 
+/// Whether a kick also yields to its target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KickYield {
+    /// The kicker keeps its pCPU.
+    #[default]
+    Off,
+    /// The kicker gives its pCPU to the kicked vCPU, as KVM does since Linux 5.3.
+    On,
+}
+
+/// The laboratory: what is done to the vCPUs of a run so that it can be measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lab {
+    /// Who decides which vCPUs run.
+    pub sched: Sched,
+    /// Who takes a vCPU out of a spin loop.
+    pub ple: Ple,
+    /// What becomes of it then.
+    pub on_spin: OnSpin,
+    /// Whether a kick yields.
+    pub kick_yield: KickYield,
+    /// Kicks that go wrong.
+    pub kick_faults: Option<KickFaults>,
+    /// Lock holders that are preempted.
+    pub preempt_holder: Option<PreemptHolder>,
+    /// Seed of what is drawn.
+    pub seed: u64,
+}
+
 /// How this process runs a machine: nothing of it goes with the machine to another process.
 #[derive(Clone, Debug)]
 pub struct HostSide {
@@ -148,6 +180,8 @@ pub struct HostSide {
     pub trace: Tracing,
     /// Somebody may ask how the vCPUs do: KVM's statistics of each are kept at hand.
     pub has_api: bool,
+    /// The laboratory's switches.
+    pub lab: Lab,
 }
 
 /// A guest's command line, as far as the user says.

@@ -28,6 +28,12 @@ mod real {
     pub(crate) fn release_fence() {
         fence(Ordering::Release);
     }
+
+    /// Whether a model leaves out the second look at something, to show that it is needed.
+    #[inline(always)]
+    pub(crate) const fn skips_recheck() -> bool {
+        false
+    }
 }
 
 #[cfg(loom)]
@@ -87,6 +93,22 @@ mod model {
         if !WITHOUT_RELEASE.get() {
             fence(Ordering::Release);
         }
+    }
+
+    thread_local! {
+        static WITHOUT_RECHECK: Cell<bool> = const { Cell::new(false) };
+    }
+
+    pub(crate) fn skips_recheck() -> bool {
+        WITHOUT_RECHECK.get()
+    }
+
+    /// Runs `model` without the second look of who gives a token up.
+    #[cfg(test)]
+    pub(crate) fn without_recheck(model: impl FnOnce()) {
+        WITHOUT_RECHECK.set(true);
+        model();
+        WITHOUT_RECHECK.set(false);
     }
 
     /// Runs `model` with every [`release`] turned to Relaxed, and without any [`release_fence`].

@@ -46,6 +46,8 @@ pub struct Image {
     pub stub_page: Option<u64>,
     /// Guest-physical address of the results, if the image has them.
     pub results: Option<u64>,
+    /// Guest-physical address of the handshake page, if the image has one.
+    pub handshake: Option<u64>,
 }
 
 /// Where an image is entered.
@@ -142,11 +144,12 @@ impl Image {
             segments,
             stub_page: notes.stub_page,
             results: notes.results,
+            handshake: notes.handshake,
         })
     }
 }
 
-/// Alignment of the stub page and of the results, both `#[repr(align(4096))]`.
+/// Alignment of the pages that notes name, all `#[repr(align(4096))]`.
 const AREA_ALIGN: u64 = 4096;
 
 struct ProgramHeader {

@@ -1,6 +1,9 @@
-//! The notes of an ELF image: where a PVH guest is entered, and where our two pages are.
+//! The notes of an ELF image: where a PVH guest is entered, and where our pages are.
 
-use guest_payload::abi::{NOTE_NAME, NOTE_RESULTS, NOTE_STUB_PAGE, Results, StubPage};
+use guest_payload::abi::handshake::Handshake;
+use guest_payload::abi::{
+    NOTE_HANDSHAKE, NOTE_NAME, NOTE_RESULTS, NOTE_STUB_PAGE, Results, StubPage,
+};
 
 use super::elf_error::Error;
 
@@ -19,6 +22,7 @@ pub(super) struct Notes {
     pub(super) pvh_entry: Option<u64>,
     pub(super) stub_page: Option<u64>,
     pub(super) results: Option<u64>,
+    pub(super) handshake: Option<u64>,
 }
 
 /// Whose an image is, as far as its notes tell.
@@ -26,7 +30,7 @@ pub(super) struct Notes {
 pub(super) enum Owner {
     #[default]
     Unknown,
-    /// It names a stub page or results: a guest of this project.
+    /// It names a page of ours: a guest of this project.
     Ours,
     /// It has notes of Linux.
     Linux,
@@ -41,10 +45,12 @@ impl Notes {
         self.pvh_entry = self.pvh_entry.or(later.pvh_entry);
         self.stub_page = self.stub_page.or(later.stub_page);
         self.results = self.results.or(later.results);
+        self.handshake = self.handshake.or(later.handshake);
     }
 
     fn have_addresses(&self) -> bool {
-        self.pvh_entry.or(self.stub_page).or(self.results).is_some()
+        let pages = self.stub_page.or(self.results).or(self.handshake);
+        self.pvh_entry.or(pages).is_some()
     }
 
     /// Name, address and size of each area that is named.
@@ -53,6 +59,7 @@ impl Notes {
         [
             area("stub page", self.stub_page, size_of::<StubPage>()),
             area("results page", self.results, size_of::<Results>()),
+            area("handshake page", self.handshake, size_of::<Handshake>()),
         ]
         .into_iter()
         .flatten()
@@ -135,6 +142,10 @@ impl Note<'_> {
             (name, NOTE_RESULTS) if name == NOTE_NAME => {
                 notes.owner = Owner::Ours;
                 notes.results = Some(self.address()?);
+            }
+            (name, NOTE_HANDSHAKE) if name == NOTE_NAME => {
+                notes.owner = Owner::Ours;
+                notes.handshake = Some(self.address()?);
             }
             (LINUX_NAME, _) => notes.owner = Owner::Linux,
             _ => {}

@@ -1,5 +1,5 @@
 use super::*;
-use guest_payload::abi::{NOTE_NAME, NOTE_RESULTS, NOTE_STUB_PAGE};
+use guest_payload::abi::{NOTE_HANDSHAKE, NOTE_NAME, NOTE_RESULTS, NOTE_STUB_PAGE};
 use proptest::prelude::*;
 
 use image::{Elf, LOAD_GPA, XEN_PHYS32_ENTRY, note};
@@ -21,12 +21,14 @@ fn a_good_image_is_taken_whole() {
         .with_load(0x20_0000, 0x5000)
         .with_note(note(b"GNU\0", 3, &[7; 20], 4))
         .with_note(address_note(NOTE_STUB_PAGE, 0x20_1000))
-        .with_note(address_note(NOTE_RESULTS, 0x20_3000));
+        .with_note(address_note(NOTE_RESULTS, 0x20_3000))
+        .with_note(address_note(NOTE_HANDSHAKE, 0x20_4000));
     let bytes = elf.bytes();
     let image = Image::check(&bytes).unwrap();
     assert_eq!(image.entry, pvh(LOAD_GPA));
     assert_eq!(image.stub_page, Some(0x20_1000));
     assert_eq!(image.results, Some(0x20_3000));
+    assert_eq!(image.handshake, Some(0x20_4000));
     assert_eq!(image.segments.len(), 2);
     let first = &image.segments[0];
     assert_eq!((first.gpa, first.mem_bytes), (LOAD_GPA, 0x2000));
@@ -37,6 +39,7 @@ fn a_good_image_is_taken_whole() {
 fn an_image_without_our_notes_is_any_kernel() {
     let image = Elf::valid().check().unwrap();
     assert_eq!((image.stub_page, image.results), (None, None));
+    assert_eq!(image.handshake, None);
 }
 
 #[test]

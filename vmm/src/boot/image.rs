@@ -195,6 +195,14 @@ impl Image {
         }
     }
 
+    /// Guest-physical address of the handshake page, if the image has one.
+    pub fn handshake(&self) -> Option<u64> {
+        match self {
+            Self::Elf(image) => image.handshake,
+            _ => None,
+        }
+    }
+
     /// The parts of the file that go to memory.
     pub fn segments(&self) -> &[Segment] {
         match self {

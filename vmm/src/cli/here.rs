@@ -13,7 +13,7 @@ use crate::debugger::address::Address;
 use crate::machine::events;
 use crate::os::affinity::{self, CpuList};
 use crate::report::output::{FileTarget, Target};
-use crate::spec::{HostSide, Preempt, SerialTarget, Tracing};
+use crate::spec::{HostSide, Lab, Preempt, SerialTarget, Tracing};
 
 /// `--serial`: standard input and output.
 const STDIO: &str = "stdio";
@@ -122,11 +122,21 @@ impl Here {
             json_on_stdout: self.json_on_stdout(),
             preempt: self.preempt,
             has_api: self.api.is_some(),
+            lab: Lab::default(),
             trace: match &self.trace {
                 None => Tracing::Off,
                 Some(_) => Tracing::On,
             },
         })
+    }
+
+    /// How many host CPUs the vCPU threads may use.
+    pub(super) fn host_cpus(&self) -> u32 {
+        let usable = match &self.cpus {
+            Some(cpus) => cpus.to_vec().len(),
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        u32::try_from(usable).unwrap_or(u32::MAX)
     }
 
     /// Opens the report's file.

@@ -4,12 +4,15 @@ pub mod api;
 pub mod conformance;
 mod debugger;
 pub mod doctor;
+pub mod experiment;
 mod here;
 pub mod inspect;
+mod lab;
 pub mod migrate;
 pub mod pause;
 mod peer;
 pub mod receive;
+pub mod report;
 pub mod restore;
 pub mod resume;
 pub mod run;
@@ -41,6 +44,8 @@ enum Command {
     Conformance(conformance::ConformanceArgs),
     /// Move a machine that checks itself from process to process, thousands of times.
     Soak(Box<soak::SoakArgs>),
+    /// Measure every combination of some options and arguments, again and again.
+    Experiment(experiment::ExperimentArgs),
     /// Tell what this host's KVM can do, every line found by trying.
     Doctor(doctor::DoctorArgs),
     /// Tell how a running machine is.
@@ -53,6 +58,8 @@ enum Command {
     Resume(resume::ResumeArgs),
     /// Save a running machine to a file.
     Snapshot(snapshot::SnapshotArgs),
+    /// Make a page of what an experiment has found.
+    Report(report::ReportArgs),
     /// Tell what is in a snapshot.
     Inspect(inspect::InspectArgs),
     /// Go on with a machine from a snapshot.
@@ -136,11 +143,13 @@ impl Failure {
 pub fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Run(args) => run::run(*args),
+        Command::Report(args) => report::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Restore(args) => restore::run(&args),
         Command::Receive(args) => receive::run(&args),
         Command::Conformance(args) => conformance::run(&args),
         Command::Soak(args) => soak::run(&args),
+        Command::Experiment(args) => experiment::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Stats(args) => stats::run(&args),

@@ -7,14 +7,17 @@ use clap::Args as ClapArgs;
 use guest_payload::args::{self, Apic, Args as PayloadArgs};
 
 use super::here::Here;
+use super::lab::LabArgs;
 use super::session::Holds;
 use super::{Exit, Failure};
 use crate::cpu::topology::{Topology, XAPIC_ID_MAX};
 use crate::host;
+use crate::machine::switches::{self, Meddling, WayIn};
 use crate::machine::{self, guest};
 use crate::memory::MemorySize;
 use crate::os::{allocator, limits};
 use crate::report::output;
+use crate::sched::config::Sched;
 use crate::spec::{
     Boot, Choice, DisabledExit, GivenCmdline, Guest, Interface, MEMORY_DEFAULT, PvUnhalt, RunSpec,
     VCPUS_DEFAULT,
@@ -93,6 +96,9 @@ pub struct RunArgs {
     kick_site: Option<u64>,
 
     #[command(flatten)]
+    lab: LabArgs,
+
+    #[command(flatten)]
     here: Here,
 }
 
@@ -113,6 +119,20 @@ fn vcpus(text: &str) -> Result<u32, String> {
 }
 
 impl RunArgs {
+    /// Looks for contradictions, without a machine.
+    ///
+    /// # Errors
+    /// [`Failure`] with exit code 2.
+    pub(super) fn check(self) -> Result<(), Failure> {
+        let spec = self.spec()?;
+        if spec.guest == Guest::Bundled {
+            let (halt_in, meddling) = (switches::halt_in(spec.halt), Meddling::of(&spec));
+            switches::check(spec.kick, halt_in, WayIn::StubPage, meddling)
+                .map_err(Failure::usage)?;
+        }
+        Ok(())
+    }
+
     fn spec(self) -> Result<RunSpec, Failure> {
         let topology = match (self.topology, self.vcpus) {
             (Some(topology), vcpus) => {
@@ -139,6 +159,12 @@ impl RunArgs {
         if guest == Guest::Bundled {
             check_payload_args(cmdline.text(), &topology, xen)?;
         }
+        let mut host = self.here.host_side()?;
+        host.lab = self.lab.lab(self.halt, self.here.host_cpus())?;
+        let halt = match host.lab.sched {
+            Sched::Tokens(_) => Choice::Vmm,
+            Sched::Host => self.halt,
+        };
         Ok(RunSpec {
             guest,
             cmdline,
@@ -149,7 +175,7 @@ impl RunArgs {
             topology,
             memory: self.memory,
             kick: self.kick,
-            halt: self.halt,
+            halt,
             pv_unhalt: if self.pv_unhalt == "on" {
                 PvUnhalt::On
             } else {
@@ -160,7 +186,7 @@ impl RunArgs {
             hint_realtime: self.hint_realtime,
             halt_poll_ns: self.halt_poll_ns,
             disable_exits: self.disable_exits,
-            host: self.here.host_side()?,
+            host,
             drop_kick: self.drop_kick,
         })
     }
@@ -208,6 +234,7 @@ pub(super) fn failure(error: machine::Error) -> Failure {
         machine::Error::Switches(error) if !error.is_host_limit() => Exit::Usage,
         machine::Error::Guest(guest::Error::Memory(_)) => Exit::Host,
         machine::Error::Guest(_)
+        | machine::Error::Handshake(_)
         | machine::Error::Topology(_)
         | machine::Error::TooManyVcpus { .. }
         | machine::Error::MemorySize(_)

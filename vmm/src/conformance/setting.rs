@@ -3,7 +3,7 @@
 use crate::cpu::topology::{self, Topology};
 use crate::memory::MemorySize;
 use crate::spec::{
-    Boot, Choice, GivenCmdline, Guest, HostSide, PvUnhalt, RunSpec, SerialTarget, Tracing,
+    Boot, Choice, GivenCmdline, Guest, HostSide, Lab, PvUnhalt, RunSpec, SerialTarget, Tracing,
 };
 
 use super::Switches;
@@ -116,6 +116,7 @@ impl Setting {
                 preempt: None,
                 trace: Tracing::Off,
                 has_api: false,
+                lab: Lab::default(),
             },
             drop_kick: None,
         })

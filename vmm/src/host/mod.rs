@@ -11,7 +11,9 @@ pub mod debugging;
 mod error;
 mod identity;
 mod open;
+pub mod ple;
 pub mod tiny_vm;
+pub mod tracepoints;
 mod vmcall;
 
 pub use error::HostError;

@@ -11,6 +11,7 @@ use vmm_sys_util::eventfd::EventFd;
 use super::blueprint::Blueprint;
 use super::claim::Claims;
 use super::pause::Pauses;
+use super::ple::PleSetup;
 use super::{Error, Machine, capabilities, vcpus};
 use crate::cpu::cpuid::CpuidTemplate;
 use crate::cpu::topology::{Topology, XAPIC_ID_MAX};
@@ -21,12 +22,18 @@ use crate::device::serial::{Output, SerialPort};
 use crate::device::wires::KvmWires;
 use crate::kvm::stats::StatsFd;
 use crate::memory::{self, WriteLog};
+use crate::ple::handshake::HostFields;
+use crate::ple::service::SpinService;
+use crate::ple::slots::Slots;
 use crate::pv::apic_id::{ApicIds, BroadcastQuirk};
+use crate::pv::faulty::FaultyKicks;
 use crate::pv::hypercall::Unhalt;
 use crate::pv::kick::{KickService, Waker};
 use crate::pv::waker::KvmWaker;
 use crate::pv::{HaltIn, KickBy};
-use crate::spec::{HostSide, SerialTarget, Tracing};
+use crate::sched::config::Sched;
+use crate::sched::{Pcpus, Scheduler, Slices};
+use crate::spec::{HostSide, Lab, SerialTarget, Tracing};
 use crate::trace::Tracer;
 use crate::vcpu::board::Board;
 use crate::vcpu::park_waker::ParkWaker;
@@ -111,13 +118,19 @@ pub(super) fn assemble(
     let ids = ApicIds::new(apic_ids.iter().copied(), quirk)?;
     let shared_vcpus = Arc::new(OnceLock::new());
     let stats: Arc<OnceLock<Vec<StatsFd>>> = Arc::new(OnceLock::new());
+    let halts = vcpus::halts(fds.len());
+    let sched = match host.lab.sched {
+        Sched::Host => None,
+        Sched::Tokens(config) => Some(Arc::new(Scheduler::new(config, halts.clone()))),
+    };
     let waker: Box<dyn Waker> = match blueprint.halt_in {
         HaltIn::Kvm => Box::new(KvmWaker::new(
             Arc::clone(&vm),
             vcpus::is_blocking(Arc::clone(&stats)),
         )),
-        HaltIn::Vmm => Box::new(ParkWaker::new(Arc::clone(&shared_vcpus))),
+        HaltIn::Vmm => Box::new(ParkWaker::new(Arc::clone(&shared_vcpus), sched.clone())),
     };
+    let spin = spin_service(host, &blueprint, &memory, &apic_ids, sched.as_ref());
     let pc = blueprint.pc.as_ref().map(|pc| {
         Ok::<_, Error>(PcDevices::new(PcWiring {
             set: pc.devices,
@@ -142,7 +155,8 @@ pub(super) fn assemble(
             waker,
             drop_kick,
             trace.clone(),
-        ),
+        )
+        .with_faults(faulty_kicks(&host.lab, &blueprint)?),
         trace,
         ids,
         ports: Ports {
@@ -170,8 +184,18 @@ pub(super) fn assemble(
         over: AtomicBool::new(false),
         ended: eventfd()?,
         stops: Stops::default(),
+        sched,
+        kick_yield: host.lab.kick_yield,
+        spin,
     });
-    let vcpus = vcpus::make(fds, &apic_ids, blueprint.enforce_pv, template, &board)?;
+    let vcpus = vcpus::make(
+        fds,
+        &apic_ids,
+        halts,
+        blueprint.enforce_pv,
+        template,
+        &board,
+    )?;
     let takes_kicks = blueprint.kick_by == KickBy::Vmm || blueprint.xen.is_some();
     let tells_halted = takes_kicks && blueprint.halt_in == HaltIn::Kvm;
     if tells_halted || host.has_api {
@@ -182,10 +206,16 @@ pub(super) fn assemble(
     let shared = vcpus.iter().map(|vcpu| Arc::clone(vcpu.shared())).collect();
     // Set once, here; nobody else has the other end yet.
     let _ = shared_vcpus.set(shared);
+    let slices = match &board.sched {
+        None => None,
+        Some(sched) => Some(watch_slices(sched, &board)?),
+    };
     Ok(Machine {
         vm,
         memory,
-        patience: blueprint.patience() + host.preempt.map_or(Duration::ZERO, |asked| asked.hold),
+        patience: blueprint.patience()
+            + hindrance(host)
+            + sched_patience(&host.lab.sched, blueprint.vcpus()),
         blueprint,
         board,
         kvm_stats: stats,
@@ -193,14 +223,48 @@ pub(super) fn assemble(
         threads: Vec::new(),
         affinity: host.cpus.clone(),
         preempt: host.preempt,
+        ple: PleSetup::new(&host.lab),
         cmdline_added: Vec::new(),
         symbols: None,
         pauses: Pauses::default(),
         claims: Claims::default(),
+        slices,
         planted: Mutex::default(),
         kept: OnceLock::new(),
         arrival: Mutex::new(None),
     })
+}
+
+/// Who serves the guest's spin exits, if it has been asked for them: that takes a handshake page and
+/// one of the switches that fill it.
+fn spin_service(
+    host: &HostSide,
+    blueprint: &Blueprint,
+    memory: &GuestMemoryMmap,
+    apic_ids: &[u32],
+    sched: Option<&Arc<Scheduler>>,
+) -> Option<SpinService> {
+    let page = blueprint.handshake_gpa?;
+    HostFields::of(&host.lab).ok().flatten()?;
+    let slots = Slots::new(memory.clone(), page, apic_ids);
+    let pcpus = sched.map(|sched| Arc::clone(sched) as Arc<dyn Pcpus + Send + Sync>);
+    Some(SpinService::new(&host.lab, apic_ids.len(), slots, pcpus))
+}
+
+/// The kicks that go wrong, under `--kick-fault`.
+fn faulty_kicks(lab: &Lab, blueprint: &Blueprint) -> Result<Option<FaultyKicks>, Error> {
+    lab.kick_faults
+        .map(|faults| FaultyKicks::new(faults, lab.seed, blueprint.vcpus()))
+        .transpose()
+        .map_err(|e| Error::System("timer of delayed kicks".to_owned(), e))
+}
+
+/// How long the guest may be kept from making progress on purpose.
+fn hindrance(host: &HostSide) -> Duration {
+    let preempt = host.preempt.map(|asked| asked.hold);
+    let holder = host.lab.preempt_holder.map(|asked| asked.hold);
+    let kick = host.lab.kick_faults.map(|faults| faults.delay);
+    [preempt, holder, kick].into_iter().flatten().sum()
 }
 
 /// COM1. Only a PC has an interrupt controller that listens to it.
@@ -216,6 +280,27 @@ fn serial_port(host: &HostSide, vm: &VmFd, blueprint: &Blueprint) -> Result<Seri
         }
     };
     made.map_err(|e| Error::System("the serial port's output".to_owned(), e))
+}
+
+/// How long it may take until every vCPU has had its slices: a vCPU without a token is not stuck.
+fn sched_patience(sched: &Sched, vcpus: u32) -> Duration {
+    match sched {
+        Sched::Host => Duration::ZERO,
+        // Twice around, as a vCPU that is preempted on purpose loses its turn.
+        Sched::Tokens(config) => config.slice.saturating_mul(vcpus.saturating_mul(2)),
+    }
+}
+
+/// Has slices end.
+fn watch_slices(sched: &Arc<Scheduler>, board: &Arc<Board>) -> Result<Slices, Error> {
+    let vcpus = Arc::clone(&board.vcpus);
+    let send_out = move |vcpu: usize| {
+        let all = vcpus.get().map_or(&[][..], Vec::as_slice);
+        if let Some(vcpu) = all.get(vcpu) {
+            vcpu.control.interrupt();
+        }
+    };
+    Slices::watch(sched, send_out).map_err(|e| Error::System("thread slices".to_owned(), e))
 }
 
 fn eventfd() -> Result<EventFd, Error> {

@@ -55,6 +55,10 @@ pub struct Blueprint {
     /// How Xen's interface was built, under `--xen`. Saved apart, as [`Self::pc`].
     #[serde(skip)]
     pub xen: Option<XenBuild>,
+    /// Where the handshake page is, if the guest has one. Not saved: the laboratory is this
+    /// process's, and a machine that comes from elsewhere runs without it.
+    #[serde(skip)]
+    pub handshake_gpa: Option<u64>,
 }
 
 /// What the trials of this host and the guest's image decided.
@@ -66,6 +70,7 @@ pub(super) struct Decided {
     pub(super) shows_pv_unhalt: bool,
     pub(super) has_stub_page: bool,
     pub(super) results_gpa: Option<u64>,
+    pub(super) handshake_gpa: Option<u64>,
     pub(super) signature: u32,
     pub(super) pc: Option<PcBuild>,
     pub(super) xen: Option<XenBuild>,
@@ -96,6 +101,7 @@ impl Blueprint {
             signature: decided.signature,
             pc: decided.pc,
             xen: decided.xen,
+            handshake_gpa: decided.handshake_gpa,
         }
     }
 

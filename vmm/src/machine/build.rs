@@ -8,10 +8,11 @@ use kvm_ioctls::{Cap, Kvm};
 
 use super::assemble::{self, Frame};
 use super::blueprint::{Blueprint, Decided};
-use super::guest::LoadedGuest;
+use super::guest::{LoadedGuest, Stub};
 use super::linux_cmdline::{self, Cmdline};
 use super::platform::PcBuild;
-use super::switches::{KvmKick, WayIn};
+use super::ple;
+use super::switches::{KvmKick, Meddling, WayIn};
 use super::xen::{self, XenBuild};
 use super::{Error, Machine, capabilities, kick_site, switches, vcpus};
 use crate::boot::{Kind, Platform};
@@ -20,8 +21,10 @@ use crate::cpu::pv_leaves::{KickTaker, LocalApics, Offer, PvFeatures, Vmcall};
 use crate::device::DeviceSet;
 use crate::host::{Sureness, VmcallAnswer};
 use crate::memory;
+use crate::ple::handshake::HostFields;
 use crate::pv::xen::HypercallsBy;
 use crate::pv::{HaltIn, KickBy};
+use crate::sched::config::Sched;
 use crate::spec::{Choice, DisabledExit, Interface, PvUnhalt, RunSpec, Tracing};
 use crate::trace;
 use crate::vcpu::Vcpu;
@@ -37,15 +40,21 @@ pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
     let way_in = way_in(spec, &guest)?;
     let halt_in = switches::halt_in(spec.halt);
     if platform == Platform::Pc && halt_in == HaltIn::Vmm {
-        return Err(switches::Error::PcHaltsInKvm.into());
+        return Err(match spec.host.lab.sched {
+            Sched::Tokens(_) => switches::Error::PcSchedules.into(),
+            Sched::Host => switches::Error::PcHaltsInKvm.into(),
+        });
     }
-    let drops_kick = spec.drop_kick.is_some();
+    let meddling = Meddling::of(spec);
     let kick = match spec.boot.kick_site {
         // Who says where to take the kick wants it taken.
         Some(_) => Choice::Vmm,
         None => spec.kick,
     };
-    switches::check(kick, halt_in, way_in, drops_kick)?;
+    switches::check(kick, halt_in, way_in, meddling)?;
+    let handshake = HostFields::of(&spec.host.lab)?
+        .map(|fields| Ok::<_, Error>((fields, fields.page(guest.handshake(), guest.stub_page())?)))
+        .transpose()?;
     let decides_who_kicks = way_in != WayIn::None || kick == Choice::Kvm;
     let mut vmcall = VmcallAnswer::seek(if decides_who_kicks {
         Sureness::Tried
@@ -62,6 +71,7 @@ pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
         halt_in,
         halt_poll_ns: spec.halt_poll_ns,
         disabled_exits: DisabledExit::bits(&spec.disable_exits),
+        hardware_ple: ple::hardware_gets(&spec.host.lab),
         interface: spec.xen,
     };
     let frame = Frame::make(kvm, memory, &spec.topology, &wanted)?;
@@ -79,6 +89,10 @@ pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
             results,
             trace::ring_events(spec.topology.vcpus()),
         );
+    }
+    if let Some((fields, page)) = &handshake {
+        fields.write(&frame.memory, *page)?;
+        guest.take_over_stubs(&frame.memory, &[Stub::SpinExit])?;
     }
     let supported = kvm
         .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
@@ -99,9 +113,9 @@ pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
     } else {
         KvmKick::Works
     };
-    let kick_by = switches::kick_by(kick, halt_in, way_in, drops_kick, kvm_kick)?;
+    let kick_by = switches::kick_by(kick, halt_in, way_in, meddling, kvm_kick)?;
     if kick_by == KickBy::Vmm && way_in == WayIn::StubPage {
-        guest.take_over_stubs(&frame.memory)?;
+        guest.take_over_stubs(&frame.memory, &[Stub::Hypercall, Stub::Halt])?;
     }
     let offer = |shown| if shown { Offer::Shown } else { Offer::Hidden };
     let tsc_deadline = halt_in == HaltIn::Kvm && frame.vm.check_extension(Cap::TscDeadlineTimer);
@@ -130,6 +144,7 @@ pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
             shows_pv_unhalt: features.offers_pv_unhalt(supported_features(&supported)),
             has_stub_page: way_in == WayIn::StubPage,
             results_gpa: guest.results(),
+            handshake_gpa: guest.handshake(),
             xen,
             pc: (platform == Platform::Pc).then(|| PcBuild {
                 devices: match guest.kind() {

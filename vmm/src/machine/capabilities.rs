@@ -13,7 +13,7 @@ use super::{Error, irqchip};
 use crate::boot::Platform;
 use crate::cpu::lapic;
 use crate::pv::HaltIn;
-use crate::spec::Interface;
+use crate::spec::{DisabledExit, Interface};
 
 fn enable(vm: &VmFd, cap: u32, argument: u64, what: &'static str) -> Result<(), Error> {
     let mut request = kvm_enable_cap {
@@ -46,8 +46,40 @@ pub(super) struct Wanted {
     pub(super) halt_poll_ns: Option<u32>,
     /// The bits of `KVM_CAP_X86_DISABLE_EXITS`.
     pub(super) disabled_exits: u64,
+    /// What becomes of the hardware's PLE.
+    pub(super) hardware_ple: HardwareGets,
     /// Whether the guest finds Xen's interface.
     pub(super) interface: Interface,
+}
+
+/// What becomes of the hardware's pause-loop exiting in a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HardwareGets {
+    /// As the host has it.
+    AsItIs,
+    /// Off, if KVM can. Where it does not act anyway, nothing hangs on it.
+    OffIfItCan,
+    /// Off, or there is no VM.
+    Off,
+}
+
+/// The exits that are switched off, of which KVM `can` switch off some.
+fn exits_off(wanted: &Wanted, can: u64) -> Result<u64, Error> {
+    let exits = wanted.disabled_exits;
+    if can & exits != exits {
+        return Err(Error::Missing(
+            "an exit of --disable-exits (KVM_CAP_X86_DISABLE_EXITS); see `vmm doctor`",
+        ));
+    }
+    let pause = DisabledExit::Pause.bit();
+    match wanted.hardware_ple {
+        HardwareGets::Off if can & pause == 0 => Err(Error::Missing(
+            "switching the hardware's PLE off for one VM (PAUSE in KVM_CAP_X86_DISABLE_EXITS), \
+             which --ple off and soft need; load KVM with ple_gap=0 or pause_filter_count=0",
+        )),
+        HardwareGets::AsItIs => Ok(exits),
+        HardwareGets::Off | HardwareGets::OffIfItCan => Ok(exits | can & pause),
+    }
 }
 
 /// Turns on what is `wanted`, before the first vCPU. `wide_ids`: some APIC ID needs more than 8
@@ -85,14 +117,9 @@ pub(super) fn enable_all(vm: &VmFd, wanted: &Wanted, wide_ids: bool) -> Result<(
             "KVM_CAP_HALT_POLL (--halt-poll-ns)",
         )?;
     }
-    let exits = wanted.disabled_exits;
+    let can = vm.check_extension_raw(KVM_CAP_X86_DISABLE_EXITS.into());
+    let exits = exits_off(wanted, u64::try_from(can).unwrap_or(0))?;
     if exits != 0 {
-        let can = vm.check_extension_raw(KVM_CAP_X86_DISABLE_EXITS.into());
-        if u64::try_from(can).unwrap_or(0) & exits != exits {
-            return Err(Error::Missing(
-                "an exit of --disable-exits (KVM_CAP_X86_DISABLE_EXITS); see `vmm doctor`",
-            ));
-        }
         enable(
             vm,
             KVM_CAP_X86_DISABLE_EXITS,
@@ -137,4 +164,56 @@ fn send_msrs_to_us(vm: &VmFd, wanted: &Wanted) -> Result<(), Error> {
         .collect();
     vm.set_msr_filter(MsrFilterDefaultAction::ALLOW, &ranges)
         .map_err(|e| Error::Ioctl("KVM_X86_SET_MSR_FILTER", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HLT: u64 = 1 << 1;
+    const PAUSE: u64 = 1 << 2;
+
+    fn off(disabled_exits: u64, hardware_ple: HardwareGets, can: u64) -> Option<u64> {
+        let wanted = Wanted {
+            platform: Platform::Bare,
+            halt_in: HaltIn::Vmm,
+            halt_poll_ns: None,
+            disabled_exits,
+            hardware_ple,
+            interface: Interface::Kvm,
+        };
+        exits_off(&wanted, can).ok()
+    }
+
+    #[test]
+    fn the_hardwares_ple_goes_off_where_it_acts_or_there_is_no_vm() {
+        for (asked, hardware, can, exits, why) in [
+            (0, HardwareGets::AsItIs, PAUSE, Some(0), "nobody asked"),
+            (0, HardwareGets::Off, HLT | PAUSE, Some(PAUSE), "it can"),
+            (0, HardwareGets::Off, HLT, None, "both would act"),
+            (
+                0,
+                HardwareGets::OffIfItCan,
+                HLT,
+                Some(0),
+                "there is none to switch off",
+            ),
+            (
+                HLT,
+                HardwareGets::Off,
+                HLT | PAUSE,
+                Some(HLT | PAUSE),
+                "with what else was asked",
+            ),
+            (
+                HLT,
+                HardwareGets::AsItIs,
+                PAUSE,
+                None,
+                "--disable-exits is refused",
+            ),
+        ] {
+            assert_eq!(off(asked, hardware, can), exits, "{why}");
+        }
+    }
 }

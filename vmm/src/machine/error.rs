@@ -9,6 +9,7 @@ use crate::cpu::{cpuid, topology};
 use crate::host::HostError;
 use crate::kvm::stats::StatsError;
 use crate::memory;
+use crate::ple::handshake;
 use crate::pv::apic_id;
 
 /// Why a machine cannot be built.
@@ -20,6 +21,9 @@ pub enum Error {
     /// The switches do not fit.
     #[error(transparent)]
     Switches(#[from] switches::Error),
+    /// The laboratory's switches do not fit the guest.
+    #[error(transparent)]
+    Handshake(#[from] handshake::Error),
     /// The guest is not one.
     #[error(transparent)]
     Guest(#[from] guest::Error),

@@ -74,6 +74,7 @@ const DOOR: u32 = 4;
 const PREEMPT: u32 = 5;
 const INPUT: u32 = 6;
 const ROOM: u32 = 7;
+const LATE_KICK: u32 = 8;
 
 /// Whether the console's input is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +179,14 @@ impl MutEventSubscriber for Loop<'_> {
             .console
             .as_ref()
             .map(|console| Events::with_data_raw(console.bell(), ROOM, EventSet::IN));
+        let late_kick = self
+            .machine
+            .board
+            .kick
+            .faulty()
+            .map(|faulty| Events::with_data_raw(faulty.timer(), LATE_KICK, EventSet::IN));
         let optional = timeout.into_iter().chain(preempt).chain(door).chain(bell);
+        let optional = optional.chain(late_kick);
         for source in sources.into_iter().chain(optional) {
             // Fails for a descriptor that is closed or there twice; these are neither.
             let _ = ops.add(source);
@@ -209,6 +217,7 @@ impl MutEventSubscriber for Loop<'_> {
                     preemptor.next();
                 }
             }
+            LATE_KICK => self.machine.board.kick.deliver_due(),
             DOOR => {
                 if let Some(door) = &mut self.door {
                     door.open();

@@ -58,6 +58,17 @@ pub enum Error {
     Memory(#[from] GuestMemoryError),
 }
 
+/// A routine of a guest's stub page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stub {
+    /// The hypercall.
+    Hypercall,
+    /// The halt.
+    Halt,
+    /// The way out of a spin loop.
+    SpinExit,
+}
+
 /// An image that has been checked, with the files that go with it.
 #[derive(Debug)]
 pub struct LoadedGuest {
@@ -154,6 +165,11 @@ impl LoadedGuest {
         self.image.results()
     }
 
+    /// Guest-physical address of the handshake page, if the image has one.
+    pub fn handshake(&self) -> Option<u64> {
+        self.image.handshake()
+    }
+
     /// The names in the image, read when somebody first asks.
     pub fn symbols(&self) -> &Symbols {
         self.symbols.get_or_init(|| Symbols::read(&self.bytes))
@@ -211,21 +227,22 @@ impl LoadedGuest {
             })
     }
 
-    /// Rewrites the stubs that the VMM takes over.
+    /// Rewrites the stubs of `taken`.
     ///
     /// The halt stub stays `hlt` at CPL 0: only CPL 3 calls it, and only where it is a port write.
     ///
     /// # Errors
     /// [`Error::Memory`].
-    pub fn take_over_stubs(&self, memory: &GuestMemoryMmap) -> Result<(), Error> {
+    pub fn take_over_stubs(&self, memory: &GuestMemoryMmap, taken: &[Stub]) -> Result<(), Error> {
         let Some(page) = self.stub_page() else {
             return Ok(());
         };
-        for (offset, port) in [
-            (STUB_HYPERCALL_OFFSET, PORT_HYPERCALL),
-            (STUB_HALT_OFFSET, PORT_HALT),
-            (STUB_SPIN_EXIT_OFFSET, PORT_SPIN_EXIT),
-        ] {
+        for stub in taken {
+            let (offset, port) = match stub {
+                Stub::Hypercall => (STUB_HYPERCALL_OFFSET, PORT_HYPERCALL),
+                Stub::Halt => (STUB_HALT_OFFSET, PORT_HALT),
+                Stub::SpinExit => (STUB_SPIN_EXIT_OFFSET, PORT_SPIN_EXIT),
+            };
             memory.write_slice(&stub_out(port), GuestAddress(page + offset))?;
         }
         Ok(())

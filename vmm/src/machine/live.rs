@@ -9,7 +9,7 @@ use crate::pv::HaltIn;
 use crate::pv::apic_id::VcpuIndex;
 use crate::pv::halt::Doing;
 use crate::report::cpu_counts::CpuCounts;
-use crate::report::percentile::{WaitHistogram, WaitNs};
+use crate::report::percentile::{CycleHistogram, WaitNs};
 use crate::report::run::Kicks;
 
 /// One vCPU at one moment.
@@ -53,14 +53,14 @@ impl Machine {
         let cpus = payload
             .as_ref()
             .map_or_else(Vec::new, |(view, header)| view.cpus(header));
-        let mut waits = WaitHistogram::default();
+        let mut waits = CycleHistogram::default();
         cpus.iter()
             .for_each(|cpu| waits.add(&cpu.wait, cpu.wait_max_cycles));
         let tsc_khz = payload.map_or(0, |(_, header)| header.tsc_khz);
         let by_vmm = summary::takes_kicks(self);
         Live {
             kicks: by_vmm.then(|| summary::kicks(self)),
-            wait_ns: waits.percentiles_ns(tsc_khz),
+            wait_ns: waits.waits_ns(tsc_khz),
             vcpus: self.live_vcpus(&cpus),
         }
     }

@@ -21,6 +21,7 @@ pub mod load;
 pub mod pause;
 pub mod planted;
 pub mod platform;
+mod ple;
 mod preempt;
 pub mod rebuild;
 pub mod results;
@@ -50,6 +51,7 @@ use crate::cpu::state::Kept;
 use crate::device::DeviceSet;
 use crate::kvm::stats::StatsFd;
 use crate::os::{affinity, signal};
+use crate::sched::Slices;
 use crate::spec::{DisabledExit, Preempt, PvUnhalt};
 use crate::vcpu::Vcpu;
 use crate::vcpu::board::Board;
@@ -58,6 +60,7 @@ use blueprint::Blueprint;
 use claim::Claims;
 use pause::{PausedMachine, Pauses};
 use planted::Planted;
+use ple::PleSetup;
 use results::PayloadView;
 
 /// vCPU threads need little; a thousand of them should not reserve gigabytes.
@@ -73,6 +76,8 @@ pub struct Machine {
     affinity: Option<affinity::CpuList>,
     /// vCPUs are kept off their pCPUs at random.
     preempt: Option<Preempt>,
+    /// Pause-loop exiting, where there is something to say of it.
+    ple: Option<PleSetup>,
     /// The functions of its image, where that was read here.
     symbols: Option<Symbols>,
     /// What was added to the guest's command line.
@@ -85,6 +90,9 @@ pub struct Machine {
     kept: OnceLock<Arc<Kept>>,
     /// KVM's statistics of each vCPU, where they are kept at hand.
     kvm_stats: Arc<OnceLock<Vec<StatsFd>>>,
+    /// The watch over the slices, where the VMM schedules.
+    #[expect(dead_code, reason = "it ends with the machine")]
+    slices: Option<Slices>,
     /// Clocks to set before a loaded machine goes on.
     arrival: Mutex<Option<load::Arrival>>,
     // Dropped in this order: KVM uses the memory as long as anything holds the VM.
@@ -205,6 +213,8 @@ mod clock_test;
 #[cfg(test)]
 mod golden_test;
 #[cfg(test)]
+mod handshake_test;
+#[cfg(test)]
 mod hostile_state_test;
 #[cfg(test)]
 mod in_flight_test;
@@ -212,6 +222,8 @@ mod in_flight_test;
 mod kick_test;
 #[cfg(test)]
 mod same_state_test;
+#[cfg(test)]
+mod sched_test;
 #[cfg(test)]
 mod test_machine;
 #[cfg(test)]

@@ -47,6 +47,7 @@ impl<'a> PausedMachine<'a> {
         if *count == 1 {
             machine.note_what_they_do();
             all(machine, Request::Pause);
+            machine.board.kick.flush_late();
         }
         drop(count);
         Self { machine }

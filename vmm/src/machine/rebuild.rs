@@ -5,6 +5,7 @@ use kvm_ioctls::Kvm;
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use super::assemble::{self, Frame};
+use super::capabilities::HardwareGets;
 use super::load::Shortfalls;
 use super::saved::Description;
 use super::{Error, Machine, capabilities, xen};
@@ -33,6 +34,7 @@ pub fn rebuild(
         halt_in: blueprint.halt_in,
         halt_poll_ns: blueprint.halt_poll_ns,
         disabled_exits: blueprint.disabled_exits,
+        hardware_ple: HardwareGets::AsItIs,
         interface: match blueprint.xen {
             Some(_) => Interface::Xen,
             None => Interface::Kvm,

@@ -9,14 +9,18 @@ use super::results::{Header, PayloadView};
 use crate::pv::apic_id::VcpuIndex;
 use crate::pv::kick::{Fate, Kicker, LastKick};
 use crate::report::cpu_counts::CpuCounts;
-use crate::report::hang::{self, StuckVcpu, WaitFor};
+use crate::report::hang::{self, OnPcpu, StuckVcpu, WaitFor};
 use crate::report::hex::Hex;
+use crate::sched::Pcpus;
+use crate::sched::view::Standing;
 use crate::vcpu::inspect;
 
 /// Pauses all vCPUs, looks at each, and lets them go on. `None` if one could not be looked at:
 /// such a machine is on its way to its end.
 pub(super) fn look(machine: &Machine) -> Option<Vec<StuckVcpu>> {
     let vcpus = machine.board.all();
+    // Who stands still has no token.
+    let standings = standings(machine);
     let paused = PausedMachine::pause(machine);
     let inspections = paused.inspect();
     let payload = machine
@@ -51,11 +55,29 @@ pub(super) fn look(machine: &Machine) -> Option<Vec<StuckVcpu>> {
                     .kick
                     .last_kick(VcpuIndex(index))
                     .map(|kick| last_kick(machine, kick)),
+                on_pcpu: standings.get(vcpu_place(index)).copied(),
             })
         })
         .collect();
     drop(paused);
     stuck
+}
+
+fn vcpu_place(index: u32) -> usize {
+    usize::try_from(index).unwrap_or(usize::MAX)
+}
+
+/// Who has a token, by index; nothing where the host schedules.
+fn standings(machine: &Machine) -> Vec<OnPcpu> {
+    let Some(sched) = &machine.board.sched else {
+        return Vec::new();
+    };
+    let on_pcpu = |vcpu| match sched.standing(vcpu) {
+        Standing::OnPcpu => OnPcpu::Holds,
+        Standing::Preempted | Standing::Kicked => OnPcpu::Waits,
+        Standing::Halted | Standing::Away => OnPcpu::Off,
+    };
+    (0..sched.count()).map(on_pcpu).collect()
 }
 
 /// What a CPU of the payload waits for, and whose turn it is.
@@ -95,9 +117,21 @@ fn wait_of(
             ticket: None,
             head: None,
             tail: None,
-            slow_path: false,
+            slow_path: matches!(
+                word,
+                Some(LockWordView::Queue {
+                    slow_path: true,
+                    ..
+                })
+            ),
             owner,
-            its_turn: matches!(word, Some(LockWordView::Byte { locked: false, .. })),
+            its_turn: matches!(
+                word,
+                Some(
+                    LockWordView::Byte { locked: false, .. }
+                        | LockWordView::Queue { locked: false, .. }
+                )
+            ),
         },
     })
 }
@@ -116,6 +150,9 @@ fn last_kick(machine: &Machine, kick: LastKick) -> hang::LastKick {
             Fate::WaitingForSipi => hang::KickFate::WaitingForSipi,
             Fate::NotAccepted => hang::KickFate::NotAccepted,
             Fate::Dropped => hang::KickFate::Dropped,
+            Fate::Swallowed => hang::KickFate::Swallowed,
+            Fate::Misrouted => hang::KickFate::Misrouted,
+            Fate::Delayed => hang::KickFate::Delayed,
         },
     }
 }

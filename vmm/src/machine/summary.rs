@@ -8,9 +8,9 @@ use guest_payload::pv::Backend;
 use kvm_bindings::{kvm_regs, kvm_sregs};
 use vm_memory::{Bytes, GuestAddress};
 
-use super::Machine;
 use super::events::{End, Finished};
 use super::results::Header;
+use super::{Machine, ple};
 use crate::cpu::paging::{Access, LongModeTables, Mode};
 use crate::host::Identity;
 use crate::kvm::stats::{Counters, StatsFd, moved};
@@ -21,8 +21,8 @@ use crate::report::hex::Hex;
 use crate::report::payload::Tally;
 use crate::report::percentile::cycles_to_ns;
 use crate::report::run::{
-    Config, EndedBy, Host, Kicks, Outcome, Preempt, RunReport, SCHEMA, Topology, VcpuReport,
-    Workload,
+    Config, EndedBy, Host, Kicks, Outcome, Preempt, RunReport, SCHEMA, SchedReport, Topology,
+    VcpuReport, Workload,
 };
 use crate::vcpu::board::{Crash, Ending};
 
@@ -68,10 +68,37 @@ pub fn report(machine: &Machine, host: &Identity, finished: Finished) -> RunRepo
         vcpus: vcpus(machine, &cpus, header.map_or(0, |header| header.tsc_khz)),
         exits: exits(machine),
         kvm_stats: kvm_stats(machine),
+        sched: sched(machine),
+        ple: machine
+            .ple
+            .as_ref()
+            .map(|ple| ple.report(machine.board.spin.as_ref())),
+        kick_faults: machine.board.kick.faulty().map(ple::kick_faults),
         hang,
         crash,
         debug_exit,
     }
+}
+
+/// What the VMM's scheduler did, where there is one.
+pub(super) fn sched(machine: &Machine) -> Option<SchedReport> {
+    let sched = machine.board.sched.as_deref()?;
+    let (config, figures, decisions) = (sched.config(), sched.figures(), sched.decisions());
+    Some(SchedReport {
+        policy: config.policy.name().to_owned(),
+        pcpus: config.pcpus,
+        slice_ns: u64::try_from(config.slice.as_nanos()).unwrap_or(u64::MAX),
+        seed: config.seed,
+        switches: figures.switches,
+        expired: figures.expired,
+        yields: figures.yields,
+        preempted: figures.preempted,
+        hand_over_p50_ns: figures.hand_over_p50_ns,
+        hand_over_p99_ns: figures.hand_over_p99_ns,
+        decisions: decisions.count,
+        draws_digest: sched.draws_digest(&decisions).map(Hex),
+        picks_digest: Hex(decisions.picks_digest()),
+    })
 }
 
 /// The guest's own time where it has both ends of it, else the host's.

@@ -1,7 +1,7 @@
 //! Deciding `--kick` and `--halt`.
 
 use crate::pv::{HaltIn, KickBy};
-use crate::spec::Choice;
+use crate::spec::{Choice, RunSpec};
 
 /// Why a combination cannot be had.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -59,9 +59,21 @@ pub enum Error {
         "--halt vmm: this guest needs interrupt controllers, which are KVM's here; use --halt kvm"
     )]
     PcHaltsInKvm,
-    /// Only the VMM can drop a kick.
-    #[error("--drop-kick needs --kick vmm: KVM's own kicks do not pass through the VMM")]
-    DropNeedsVmm,
+    /// A PC's vCPUs halt in KVM, where the VMM cannot take their pCPUs.
+    #[error(
+        "--sched: this guest needs interrupt controllers, which are KVM's here, and a vCPU that halts \
+         inside KVM keeps its pCPU from the VMM's scheduler; use --sched host"
+    )]
+    PcSchedules,
+    /// There is no way in for kicks that are to go wrong.
+    #[error(
+        "{}: the kicks of this guest do not reach the VMM (no stub page, and no symbol \
+         `kvm_kick_cpu`); tell where its vmcall is by --kick-site ADDRESS, or leave the option out", .0.option()
+    )]
+    MeddlingHasNoWayIn(Meddling),
+    /// Only the VMM can have a kick go wrong.
+    #[error("{} needs --kick vmm: KVM's own kicks do not pass through the VMM", .0.option())]
+    MeddlingNeedsVmm(Meddling),
 }
 
 impl Error {
@@ -71,6 +83,35 @@ impl Error {
             self,
             Self::VmcallNeverCompletes | Self::NoPvUnhalt | Self::XenTakesVmcall
         )
+    }
+}
+
+/// What has kicks go wrong on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meddling {
+    /// Nothing.
+    None,
+    /// `--drop-kick`
+    DropKick,
+    /// `--kick-fault`
+    KickFault,
+}
+
+impl Meddling {
+    /// What `spec` asks for.
+    pub fn of(spec: &RunSpec) -> Self {
+        match (spec.drop_kick, spec.host.lab.kick_faults) {
+            (_, Some(_)) => Self::KickFault,
+            (Some(_), None) => Self::DropKick,
+            (None, None) => Self::None,
+        }
+    }
+
+    fn option(self) -> &'static str {
+        match self {
+            Self::KickFault => "--kick-fault",
+            Self::None | Self::DropKick => "--drop-kick",
+        }
     }
 }
 
@@ -110,12 +151,20 @@ pub enum WayIn {
 ///
 /// # Errors
 /// [`Error`].
-pub fn check(kick: Choice, halt_in: HaltIn, way_in: WayIn, drops_kick: bool) -> Result<(), Error> {
+pub fn check(
+    kick: Choice,
+    halt_in: HaltIn,
+    way_in: WayIn,
+    meddling: Meddling,
+) -> Result<(), Error> {
+    let meddles = meddling != Meddling::None;
     match kick {
         Choice::Kvm if halt_in == HaltIn::Vmm => Err(Error::KvmKicksVmmHalts),
-        Choice::Kvm if drops_kick => Err(Error::DropNeedsVmm),
+        Choice::Kvm if meddles => Err(Error::MeddlingNeedsVmm(meddling)),
+        Choice::Auto | Choice::Vmm if meddles && way_in == WayIn::None => {
+            Err(Error::MeddlingHasNoWayIn(meddling))
+        }
         Choice::Vmm if way_in == WayIn::None => Err(Error::NoWayIn),
-        Choice::Auto if drops_kick && way_in == WayIn::None => Err(Error::NoWayIn),
         Choice::Auto | Choice::Kvm | Choice::Vmm => Ok(()),
     }
 }
@@ -128,17 +177,19 @@ pub fn kick_by(
     kick: Choice,
     halt_in: HaltIn,
     way_in: WayIn,
-    drops_kick: bool,
+    meddling: Meddling,
     kvm_kick: KvmKick,
 ) -> Result<KickBy, Error> {
-    check(kick, halt_in, way_in, drops_kick)?;
+    check(kick, halt_in, way_in, meddling)?;
     match (kick, kvm_kick) {
         (Choice::Kvm, KvmKick::VmcallNeverCompletes) => Err(Error::VmcallNeverCompletes),
         (Choice::Kvm, KvmKick::NoPvUnhalt) => Err(Error::NoPvUnhalt),
         (Choice::Kvm, KvmKick::XenTakesVmcall) => Err(Error::XenTakesVmcall),
         (Choice::Kvm, KvmKick::Works) => Ok(KickBy::Kvm),
         (Choice::Vmm, _) => Ok(KickBy::Vmm),
-        (Choice::Auto, _) if halt_in == HaltIn::Vmm || drops_kick => Ok(KickBy::Vmm),
+        (Choice::Auto, _) if halt_in == HaltIn::Vmm || meddling != Meddling::None => {
+            Ok(KickBy::Vmm)
+        }
         (
             Choice::Auto,
             KvmKick::VmcallNeverCompletes | KvmKick::NoPvUnhalt | KvmKick::XenTakesVmcall,
@@ -162,7 +213,7 @@ mod tests {
     ) -> Result<(KickBy, HaltIn), Error> {
         let halt_in = halt_in(halt);
         Ok((
-            kick_by(kick, halt_in, way_in, false, kvm_kick(works))?,
+            kick_by(kick, halt_in, way_in, Meddling::None, kvm_kick(works))?,
             halt_in,
         ))
     }
@@ -189,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_kvm_without_pv_unhalt_takes_no_kick() {
-        let on = |kick, way| kick_by(kick, HaltIn::Kvm, way, false, KvmKick::NoPvUnhalt);
+        let on = |kick, way| kick_by(kick, HaltIn::Kvm, way, Meddling::None, KvmKick::NoPvUnhalt);
         assert_eq!(on(Choice::Auto, STUB), Ok(KickBy::Vmm));
         assert_eq!(on(Choice::Kvm, STUB), Err(Error::NoPvUnhalt));
         // Nobody else is there; CPUID then hides PV_UNHALT.
@@ -225,7 +276,13 @@ mod tests {
             on(true, Choice::Vmm, Choice::Auto, NO_STUB),
             Err(Error::NoWayIn)
         );
-        let dropped = kick_by(Choice::Kvm, HaltIn::Kvm, STUB, true, KvmKick::Works);
-        assert_eq!(dropped, Err(Error::DropNeedsVmm));
+        for meddling in [Meddling::DropKick, Meddling::KickFault] {
+            let meddled = kick_by(Choice::Kvm, HaltIn::Kvm, STUB, meddling, KvmKick::Works);
+            assert_eq!(meddled, Err(Error::MeddlingNeedsVmm(meddling)));
+            for kick in [Choice::Auto, Choice::Vmm] {
+                let unreached = kick_by(kick, HaltIn::Kvm, NO_STUB, meddling, KvmKick::Works);
+                assert_eq!(unreached, Err(Error::MeddlingHasNoWayIn(meddling)));
+            }
+        }
     }
 }

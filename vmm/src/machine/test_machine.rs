@@ -22,8 +22,9 @@ use crate::host;
 use crate::memory::{self, MemorySize};
 use crate::pv::apic_id::Destination;
 use crate::pv::kick::{Delivery, Kicker};
+use crate::sched::config::{Sched, TokenSched};
 use crate::spec::{
-    Boot, Choice, Guest, HostSide, Interface, PvUnhalt, RunSpec, SerialTarget, Tracing,
+    Boot, Choice, Guest, HostSide, Interface, Lab, PvUnhalt, RunSpec, SerialTarget, Tracing,
 };
 use crate::vcpu::board::Ending;
 use crate::vcpu::inspect::Activity;
@@ -57,6 +58,7 @@ pub(super) fn here() -> HostSide {
         preempt: None,
         trace: Tracing::Off,
         has_api: false,
+        lab: Lab::default(),
     }
 }
 
@@ -89,6 +91,22 @@ fn spec(
 /// The bundled payload, not started.
 pub(super) fn payload(topology: Topology, halt: Choice, cmdline: &str) -> Machine {
     let spec = spec(Guest::Bundled, cmdline, topology, halt, PAYLOAD_MEMORY);
+    build(&host::open_kvm().unwrap(), &spec).unwrap()
+}
+
+/// The same under the VMM's scheduler.
+pub(super) fn payload_under(sched: TokenSched, topology: Topology, cmdline: &str) -> Machine {
+    let lab = Lab {
+        sched: Sched::Tokens(sched),
+        ..Lab::default()
+    };
+    payload_in(lab, topology, Choice::Vmm, cmdline)
+}
+
+/// The same in a laboratory.
+pub(super) fn payload_in(lab: Lab, topology: Topology, halt: Choice, cmdline: &str) -> Machine {
+    let mut spec = spec(Guest::Bundled, cmdline, topology, halt, PAYLOAD_MEMORY);
+    spec.host.lab = lab;
     build(&host::open_kvm().unwrap(), &spec).unwrap()
 }
 

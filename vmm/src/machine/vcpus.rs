@@ -16,7 +16,16 @@ use crate::vcpu::Vcpu;
 use crate::vcpu::board::Board;
 use crate::vcpu::shared::VcpuShared;
 
-/// Makes a vCPU of each of `fds`. All but the first wait for SIPI. Without a `template` they have no
+/// The halt words of so many vCPUs. All but the first wait for SIPI.
+pub(super) fn halts(vcpus: usize) -> Vec<Arc<HaltState>> {
+    let halt = |index| match index {
+        0 => HaltState::default(),
+        _ => HaltState::waiting_for_sipi(),
+    };
+    (0..vcpus).map(halt).map(Arc::new).collect()
+}
+
+/// Makes a vCPU of each of `fds`. Without a `template` they have no
 /// CPUID yet.
 ///
 /// # Errors
@@ -24,12 +33,13 @@ use crate::vcpu::shared::VcpuShared;
 pub(super) fn make(
     fds: Vec<VcpuFd>,
     apic_ids: &[u32],
+    halts: Vec<Arc<HaltState>>,
     enforce_pv: bool,
     mut template: Option<&mut CpuidTemplate>,
     board: &Arc<Board>,
 ) -> Result<Vec<Vcpu>, Error> {
     let mut vcpus = Vec::with_capacity(fds.len());
-    for ((index, &apic_id), fd) in (0..).zip(apic_ids).zip(fds) {
+    for (((index, &apic_id), fd), halt) in (0..).zip(apic_ids).zip(fds).zip(halts) {
         let refused = |error| Error::Vcpu(index, apic_id, error);
         if let Some(template) = &mut template {
             fd.set_cpuid2(template.for_vcpu(index)).map_err(refused)?;
@@ -39,11 +49,6 @@ pub(super) fn make(
         }
         let immediate_exit =
             ImmediateExit::map(&fd).map_err(|e| Error::System("mmap of kvm_run".to_owned(), e))?;
-        let halt = if index == 0 {
-            HaltState::default()
-        } else {
-            HaltState::waiting_for_sipi()
-        };
         let shared = Arc::new(VcpuShared::new(apic_id, immediate_exit, halt));
         vcpus.push(Vcpu::new(VcpuIndex(index), fd, shared, Arc::clone(board)).map_err(refused)?);
     }

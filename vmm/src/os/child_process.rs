@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Child, Command};
 
 /// Has the process of `command` start with no signal blocked, and the kernel kill it when the
 /// thread that starts it ends, however that comes about. Start it from a thread that lives as long
@@ -32,4 +32,14 @@ pub fn fresh_and_mortal(command: &mut Command) {
     // SAFETY: between fork and exec `prepare` makes system calls only, which are
     // async-signal-safe, and allocates nothing.
     unsafe { command.pre_exec(prepare) };
+}
+
+/// Kills a child that was started as the leader of a process group of its own, and all in that
+/// group. The child is still to be waited for.
+pub fn kill_group(child: &Child) {
+    let Ok(group) = libc::pid_t::try_from(child.id()) else {
+        return;
+    };
+    // SAFETY: no memory is passed. The child has not been waited for, so its ID is nobody else's.
+    unsafe { libc::kill(-group, libc::SIGKILL) };
 }

@@ -5,6 +5,7 @@ pub mod allocator;
 pub mod child_process;
 pub mod futex;
 pub mod limits;
+pub mod perf;
 pub mod readable;
 pub mod signal;
 pub mod socket_file;

@@ -52,6 +52,12 @@ pub struct CpuCounts {
     pub wait: Vec<u64>,
     /// Longest wait in TSC cycles.
     pub wait_max_cycles: u64,
+    /// Times it left a spin loop for the host.
+    pub spin_exits: u64,
+    /// What its kicks took it, in the same buckets.
+    pub kick: Vec<u64>,
+    /// Longest of them in TSC cycles.
+    pub kick_max_cycles: u64,
 }
 
 impl CpuCounts {
@@ -105,6 +111,9 @@ impl CpuCounts {
             histo_blocked: array(at!(slow.histo_blocked), HISTO_BLOCKED_BUCKETS),
             wait: array(at!(wait), WAIT_BUCKETS),
             wait_max_cycles: u64_at(at!(wait_max)),
+            spin_exits: u64_at(at!(spin_exits)),
+            kick: array(at!(kick), WAIT_BUCKETS),
+            kick_max_cycles: u64_at(at!(kick_max)),
         }
     }
 }
@@ -152,6 +161,9 @@ mod tests {
             tsc_backwards,
             kvmclock_backwards,
             clock_stops,
+            spin_exits,
+            kick,
+            kick_max,
             ..
         } = &mut *results;
         let SlowPathStats {
@@ -181,15 +193,20 @@ mod tests {
         for field in [tsc_backwards, kvmclock_backwards] {
             set(field);
         }
-        histo_blocked.iter_mut().chain(wait).for_each(&mut set);
+        for field in [spin_exits, kick_max] {
+            set(field);
+        }
+        let histograms = histo_blocked.iter_mut().chain(wait).chain(kick);
+        histograms.for_each(&mut set);
         *results.apic_id.get_mut() = 300;
         *results.state.get_mut() = 3;
         *results.waiting_ticket.get_mut() = 14;
         *results.slow.taken_slow_spurious.get_mut() = 15;
 
         let number = |n: u64| n << 40 | n;
-        let histo_end = 21 + HISTO_BLOCKED_BUCKETS as u64;
+        let histo_end = 23 + HISTO_BLOCKED_BUCKETS as u64;
         let wait_end = histo_end + WAIT_BUCKETS as u64;
+        let kick_end = wait_end + WAIT_BUCKETS as u64;
         let expected = CpuCounts {
             apic_id: 300,
             state: 3,
@@ -217,8 +234,11 @@ mod tests {
             released_slow_kicked: number(12),
             time_blocked_ns: number(13),
             wait_max_cycles: number(14),
-            histo_blocked: (21..histo_end).map(number).collect(),
+            histo_blocked: (23..histo_end).map(number).collect(),
             wait: (histo_end..wait_end).map(number).collect(),
+            spin_exits: number(21),
+            kick: (wait_end..kick_end).map(number).collect(),
+            kick_max_cycles: number(22),
         };
         assert_eq!(CpuCounts::parse(bytes(&results)), expected);
     }

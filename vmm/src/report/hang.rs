@@ -43,6 +43,21 @@ pub struct StuckVcpu {
     pub waits_for: Option<WaitFor>,
     /// The last kick sent to it, where the VMM saw one.
     pub last_kick: Option<LastKick>,
+    /// Whether it had a pCPU, where the VMM schedules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_pcpu: Option<OnPcpu>,
+}
+
+/// A vCPU's part in the VMM's scheduling before it was stopped to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnPcpu {
+    /// It had a token.
+    Holds,
+    /// It could run and waited for a token.
+    Waits,
+    /// It wanted none.
+    Off,
 }
 
 impl StuckVcpu {
@@ -144,6 +159,12 @@ pub enum KickFate {
     NotAccepted,
     /// Swallowed by `--drop-kick`.
     Dropped,
+    /// Swallowed by `--kick-fault drop`.
+    Swallowed,
+    /// Brought to another vCPU by `--kick-fault misroute`.
+    Misrouted,
+    /// Held back by `--kick-fault delay`, and not delivered yet.
+    Delayed,
 }
 
 impl fmt::Display for LastKick {
@@ -154,6 +175,9 @@ impl fmt::Display for LastKick {
             KickFate::WaitingForSipi => "ignored, the vCPU waited for SIPI",
             KickFate::NotAccepted => "its local APIC is disabled and took nothing",
             KickFate::Dropped => "dropped by --drop-kick",
+            KickFate::Swallowed => "dropped by --kick-fault",
+            KickFate::Misrouted => "brought to another vCPU by --kick-fault",
+            KickFate::Delayed => "held back by --kick-fault, it is still to come",
         };
         write!(f, "number {} from ", self.number)?;
         match self.from_apic_id {
@@ -298,6 +322,11 @@ impl fmt::Display for StuckVcpu {
         )?;
         if let Some(wait) = self.waits_for {
             write!(f, ", for {wait}")?;
+        }
+        match self.on_pcpu {
+            Some(OnPcpu::Holds) => f.write_str(", on a pCPU")?,
+            Some(OnPcpu::Waits) => f.write_str(", waiting for a pCPU")?,
+            Some(OnPcpu::Off) | None => {}
         }
         if let Some(kick) = self.last_kick {
             write!(f, "; last kick: {kick}")?;

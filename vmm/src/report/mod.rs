@@ -13,6 +13,7 @@ pub mod live;
 pub mod output;
 pub mod payload;
 pub mod percentile;
+pub mod ple;
 pub mod progress;
 pub mod run;
 pub mod screen;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cpu_counts::CpuCounts;
 use super::fairness::Fairness;
-use super::percentile::{WaitHistogram, WaitNs};
+use super::percentile::{CycleHistogram, KickNs, WaitNs};
 use crate::device::counter::IoCounts;
 
 /// What only the payload can tell. All of it is guest memory: a hostile guest may say anything.
@@ -21,6 +21,10 @@ pub struct PayloadResults {
     pub fairness: Option<Fairness>,
     /// Waits for a lock; null when no lock was taken or the TSC's frequency is unknown.
     pub wait_ns: Option<WaitNs>,
+    /// What kicks took their sender; absent when none was sent in a slow path or the TSC's frequency is
+    /// unknown.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub kick_ns: Option<KickNs>,
     /// Slow path and memory counters.
     pub guest: GuestCounters,
 }
@@ -121,6 +125,9 @@ pub struct GuestCounters {
     pub halts: u64,
     /// Kicks sent.
     pub kicks_sent: u64,
+    /// Times that a vCPU left a spin loop for the host.
+    #[serde(default)]
+    pub spin_exits: u64,
     /// Lock objects freed and poisoned.
     pub freed: u64,
     /// Turns that wrote and read a sequence number.
@@ -134,7 +141,8 @@ pub struct GuestCounters {
 pub struct Tally {
     per_cpu: Vec<u64>,
     violations: Violations,
-    wait: WaitHistogram,
+    wait: CycleHistogram,
+    kick: CycleHistogram,
     guest: GuestCounters,
 }
 
@@ -143,7 +151,8 @@ impl Default for Tally {
         Self {
             per_cpu: Vec::new(),
             violations: Violations::default(),
-            wait: WaitHistogram::default(),
+            wait: CycleHistogram::default(),
+            kick: CycleHistogram::default(),
             guest: GuestCounters {
                 histo_blocked: vec![0; HISTO_BLOCKED_BUCKETS],
                 ..GuestCounters::default()
@@ -157,6 +166,7 @@ impl Tally {
     pub fn add(&mut self, cpu: &CpuCounts) {
         self.per_cpu.push(cpu.acquisitions);
         self.wait.add(&cpu.wait, cpu.wait_max_cycles);
+        self.kick.add(&cpu.kick, cpu.kick_max_cycles);
         self.violations.add(&cpu.violations);
         let to = &mut self.guest;
         grow(&mut to.taken_slow, cpu.taken_slow);
@@ -167,6 +177,7 @@ impl Tally {
         grow(&mut to.time_blocked_ns, cpu.time_blocked_ns);
         grow(&mut to.halts, cpu.halts);
         grow(&mut to.kicks_sent, cpu.kicks_sent);
+        grow(&mut to.spin_exits, cpu.spin_exits);
         grow(&mut to.freed, cpu.freed);
         grow(&mut to.io_turns, cpu.io_turns);
         grow(&mut to.clock_stops, cpu.clock_stops);
@@ -193,7 +204,8 @@ impl Tally {
             },
             violations: self.violations,
             fairness: Fairness::of(&self.per_cpu),
-            wait_ns: self.wait.percentiles_ns(tsc_khz),
+            wait_ns: self.wait.waits_ns(tsc_khz),
+            kick_ns: self.kick.kicks_ns(tsc_khz),
             guest: self.guest,
         }
     }
@@ -219,6 +231,9 @@ mod tests {
             histo_blocked: vec![1, 2],
             wait: vec![0, 0, 3, 1],
             wait_max_cycles: 3,
+            spin_exits: 3,
+            kick: vec![0, 1, 0, 0, 9],
+            kick_max_cycles: 4,
             ..CpuCounts::default()
         };
         let mut tally = Tally::default();
@@ -237,6 +252,13 @@ mod tests {
         assert_eq!((fairness.least, fairness.most), (4, 12));
         let wait_ns = sum.wait_ns.unwrap();
         assert_eq!((wait_ns.p50, wait_ns.max), (2, 3));
+        assert_eq!(sum.guest.spin_exits, 6);
+        let expected = KickNs {
+            kick_p50_ns: 4,
+            kick_p99_ns: 4,
+            kick_max_ns: 4,
+        };
+        assert_eq!(sum.kick_ns, Some(expected));
     }
 
     #[test]
@@ -288,5 +310,6 @@ mod tests {
         tally.add(&CpuCounts::default());
         let sum = tally.finish(1.0, 1_000_000);
         assert_eq!((sum.wait_ns, sum.fairness), (None, None));
+        assert_eq!(sum.kick_ns, None);
     }
 }

@@ -1,4 +1,4 @@
-//! Percentiles of waits, from the results page's log-linear histogram.
+//! Percentiles of waits and kicks, from the results page's log-linear histograms.
 
 use guest_payload::abi::WAIT_BUCKETS;
 use guest_payload::stats::bucket_bounds;
@@ -20,14 +20,25 @@ pub struct WaitNs {
     pub max: u64,
 }
 
-/// The waits of many CPUs, in TSC cycles.
+/// What kicks took their sender, in ns. Percentiles as in [`WaitNs`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KickNs {
+    /// Half of the kicks took no longer.
+    pub kick_p50_ns: u64,
+    /// 99 % of the kicks took no longer.
+    pub kick_p99_ns: u64,
+    /// The longest.
+    pub kick_max_ns: u64,
+}
+
+/// The waits, or the kicks, of many CPUs, in TSC cycles.
 #[derive(Clone, Debug)]
-pub struct WaitHistogram {
+pub struct CycleHistogram {
     buckets: Box<[u64]>,
     max: u64,
 }
 
-impl Default for WaitHistogram {
+impl Default for CycleHistogram {
     fn default() -> Self {
         Self {
             buckets: vec![0; WAIT_BUCKETS].into(),
@@ -36,8 +47,8 @@ impl Default for WaitHistogram {
     }
 }
 
-impl WaitHistogram {
-    /// Adds one CPU's buckets and its longest wait.
+impl CycleHistogram {
+    /// Adds one CPU's buckets and its longest.
     pub fn add(&mut self, buckets: &[u64], max: u64) {
         for (sum, &count) in self.buckets.iter_mut().zip(buckets) {
             *sum = sum.saturating_add(count);
@@ -45,12 +56,12 @@ impl WaitHistogram {
         self.max = self.max.max(max);
     }
 
-    /// Number of waits.
+    /// How many there are.
     pub fn count(&self) -> u128 {
         self.buckets.iter().map(|&count| u128::from(count)).sum()
     }
 
-    /// The wait in cycles that `permille` of 1000 waits do not exceed; `None` without waits.
+    /// The cycles that `permille` of 1000 do not exceed; `None` where there are none.
     pub fn percentile(&self, permille: u32) -> Option<u64> {
         let rank = (self.count() * u128::from(permille)).div_ceil(1000).max(1);
         let mut seen = 0;
@@ -61,15 +72,27 @@ impl WaitHistogram {
         })
     }
 
-    /// What the report shows; `None` without waits or without a frequency.
-    pub fn percentiles_ns(&self, tsc_khz: u64) -> Option<WaitNs> {
-        let at = |permille| cycles_to_ns(self.percentile(permille)?, tsc_khz);
+    /// What the report shows of waits; `None` without waits or without a frequency.
+    pub fn waits_ns(&self, tsc_khz: u64) -> Option<WaitNs> {
         Some(WaitNs {
-            p50: at(500)?,
-            p99: at(990)?,
-            p999: at(999)?,
+            p50: self.ns(500, tsc_khz)?,
+            p99: self.ns(990, tsc_khz)?,
+            p999: self.ns(999, tsc_khz)?,
             max: cycles_to_ns(self.max, tsc_khz)?,
         })
+    }
+
+    /// What the report shows of kicks; `None` without kicks or without a frequency.
+    pub fn kicks_ns(&self, tsc_khz: u64) -> Option<KickNs> {
+        Some(KickNs {
+            kick_p50_ns: self.ns(500, tsc_khz)?,
+            kick_p99_ns: self.ns(990, tsc_khz)?,
+            kick_max_ns: cycles_to_ns(self.max, tsc_khz)?,
+        })
+    }
+
+    fn ns(&self, permille: u32, tsc_khz: u64) -> Option<u64> {
+        cycles_to_ns(self.percentile(permille)?, tsc_khz)
     }
 }
 

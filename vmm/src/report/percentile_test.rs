@@ -3,25 +3,25 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn histogram(waits: &[u64]) -> WaitHistogram {
+fn histogram(waits: &[u64]) -> CycleHistogram {
     let mut buckets = vec![0; WAIT_BUCKETS];
     for &wait in waits {
         buckets[wait_bucket(wait)] += 1;
     }
-    let mut histogram = WaitHistogram::default();
+    let mut histogram = CycleHistogram::default();
     histogram.add(&buckets, waits.iter().copied().max().unwrap_or(0));
     histogram
 }
 
 #[test]
 fn nothing_measured_has_no_percentile() {
-    assert_eq!(WaitHistogram::default().percentile(500), None);
-    assert_eq!(WaitHistogram::default().percentiles_ns(1), None);
+    assert_eq!(CycleHistogram::default().percentile(500), None);
+    assert_eq!(CycleHistogram::default().waits_ns(1), None);
 }
 
 #[test]
 fn an_unknown_frequency_gives_no_ns() {
-    assert_eq!(histogram(&[5]).percentiles_ns(0), None);
+    assert_eq!(histogram(&[5]).waits_ns(0), None);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::crash::CrashReport;
 use super::hang::HangReport;
 use super::hex::Hex;
 use super::payload::PayloadResults;
+use super::ple::{KickFaultReport, PleReport};
 use crate::host::Kind;
 use crate::pv::xen::HypercallsBy;
 use crate::pv::{HaltIn, KickBy};
@@ -48,6 +49,15 @@ pub struct RunReport {
     /// KVM's binary statistics that moved during the run, summed over VM and vCPUs. Units are in
     /// the names that the kernel gives; a name that ends in `_hist` counts observations.
     pub kvm_stats: BTreeMap<String, u64>,
+    /// Present where the VMM scheduled the vCPUs (`--sched`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sched: Option<SchedReport>,
+    /// Present where the laboratory was used, or the host has pause-loop exiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ple: Option<PleReport>,
+    /// Present under `--kick-fault`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kick_faults: Option<KickFaultReport>,
     /// Present when the outcome is `hung`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hang: Option<HangReport>,
@@ -218,8 +228,41 @@ pub struct Kicks {
     pub no_such_apic_id: u64,
     /// Kicks of all vCPUs at once. Each counts once here and once per vCPU above.
     pub broadcast: u64,
-    /// Kicks swallowed by `--drop-kick`.
+    /// Kicks swallowed by `--drop-kick` and `--kick-fault`.
     pub dropped: u64,
+}
+
+/// What the VMM's scheduler did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchedReport {
+    /// Name of the policy.
+    pub policy: String,
+    /// Tokens: vCPUs that ran at a time.
+    pub pcpus: u32,
+    /// Slice in ns.
+    pub slice_ns: u64,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Tokens given to a vCPU that had none.
+    pub switches: u64,
+    /// Slices that ended and whose tokens went to others.
+    pub expired: u64,
+    /// Directed yields that handed a token over.
+    pub yields: u64,
+    /// vCPUs that lost their tokens on purpose, by `adversarial`; those that `--preempt-holder` keeps
+    /// off are in `ple`.
+    pub preempted: u64,
+    /// Half the hand-overs to a sleeping vCPU took no longer, in ns, from the decision to its
+    /// thread's going on; null where there were none.
+    pub hand_over_p50_ns: Option<u64>,
+    /// 99 in a hundred took no longer.
+    pub hand_over_p99_ns: Option<u64>,
+    /// Choices between at least two vCPUs.
+    pub decisions: u64,
+    /// Digest of what was drawn for the first 1024 decisions; null where the policy draws nothing.
+    pub draws_digest: Option<Hex>,
+    /// Digest of the first 1024 decisions: who was able to run, and who was picked.
+    pub picks_digest: Hex,
 }
 
 /// One vCPU's part.

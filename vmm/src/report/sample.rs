@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::crash::{CrashReason, CrashReport, Registers};
 use super::fairness::Fairness;
-use super::hang::{Activity, HangReport, KickFate, LastKick, StuckVcpu, WaitFor};
+use super::hang::{Activity, HangReport, KickFate, LastKick, OnPcpu, StuckVcpu, WaitFor};
 use super::hex::Hex;
 use super::payload::{GuestCounters, PayloadResults, Violations};
-use super::percentile::WaitNs;
+use super::percentile::{KickNs, WaitNs};
+use super::ple::{HardwareActs, KickFaultReport, Outcomes, PleBy, PleReport, Windows};
 use super::run::*;
 
 /// The payload on 4 vCPUs, every check held.
@@ -44,6 +45,9 @@ pub(super) fn completed() -> RunReport {
             .collect(),
         exits: named(&[("io", 2468), ("hlt", 12), ("mmio", 3)]),
         kvm_stats: named(&[("exits", 3100), ("halt_exits", 1200), ("hypercalls", 0)]),
+        sched: None,
+        ple: None,
+        kick_faults: None,
         hang: None,
         crash: None,
         debug_exit: None,
@@ -56,6 +60,78 @@ pub(super) fn hung() -> RunReport {
         outcome: Outcome::Hung,
         ended_by: EndedBy::Watchdog,
         hang: Some(HangReport::new(3.04, hung_vcpus())),
+        ..completed()
+    }
+}
+
+/// The same under the VMM's scheduler, at 2 vCPUs a token.
+pub(super) fn scheduled() -> RunReport {
+    let mut report = hung();
+    report.sched = Some(SchedReport {
+        policy: "random".into(),
+        pcpus: 2,
+        slice_ns: 3_000_000,
+        seed: 1,
+        switches: 4321,
+        expired: 900,
+        yields: 12,
+        preempted: 3,
+        hand_over_p50_ns: Some(5200),
+        hand_over_p99_ns: Some(61_000),
+        decisions: 2100,
+        draws_digest: Some(Hex(0x1234)),
+        picks_digest: Hex(u64::MAX),
+    });
+    if let Some(hang) = &mut report.hang {
+        let standings = [OnPcpu::Holds, OnPcpu::Waits, OnPcpu::Off, OnPcpu::Off];
+        for (vcpu, on_pcpu) in hang.vcpus.iter_mut().zip(standings) {
+            vcpu.on_pcpu = Some(on_pcpu);
+        }
+    }
+    report
+}
+
+/// The same with soft PLE and kicks that go wrong, on a host that has PLE.
+pub(super) fn with_ple() -> RunReport {
+    let parameters = [("ple_gap", "128"), ("ple_window", "4096")];
+    let parameters = parameters.map(|(name, value)| (name.into(), value.into()));
+    RunReport {
+        ple: Some(PleReport {
+            by: PleBy::Soft,
+            on_spin: "handshake".into(),
+            window: Some(Windows {
+                gap: 4096,
+                window: 128,
+                grow: 2,
+                shrink: 0,
+                least: 128,
+                most: 65_536,
+            }),
+            spin_exits: 9876,
+            outcomes: Some(Outcomes {
+                yielded: 8000,
+                nobody: 1876,
+                ..Outcomes::default()
+            }),
+            hardware: HardwareActs::Off,
+            parameters: parameters.into(),
+            tracepoints: Some(named(&[("kvm_ple_window_update", 0)])),
+            no_tracepoints: Some("/sys/kernel/tracing: no such file".into()),
+        }),
+        kick_faults: Some(KickFaultReport {
+            seed: 1,
+            drop: 0.001,
+            dup: 0.01,
+            misroute: 0.0,
+            delay_ns: 50_000,
+            dropped: 1,
+            duplicated: 12,
+            misrouted: 0,
+            delayed: 1233,
+            flushed: 0,
+            crowded: 0,
+            waiting: 1,
+        }),
         ..completed()
     }
 }
@@ -126,6 +202,7 @@ pub(super) fn stuck(index: u32, activity: Activity) -> StuckVcpu {
         rip: Hex(0x10_0000 + u64::from(index)),
         waits_for: None,
         last_kick: None,
+        on_pcpu: None,
     }
 }
 
@@ -183,6 +260,11 @@ fn payload() -> PayloadResults {
             p999: 43_100,
             max: 12_000_000,
         }),
+        kick_ns: Some(KickNs {
+            kick_p50_ns: 4_100,
+            kick_p99_ns: 9_800,
+            kick_max_ns: 1_250_000,
+        }),
         guest: GuestCounters {
             taken_slow: 1240,
             taken_slow_pickup: 40,
@@ -193,6 +275,7 @@ fn payload() -> PayloadResults {
             histo_blocked: vec![0; 31],
             halts: 1200,
             kicks_sent: 1233,
+            spin_exits: 0,
             freed: 12,
             io_turns: 462_000,
             clock_stops: 8,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::crash::{CrashReason, Registers};
 use super::hex::Hex;
 use super::run::RunReport;
-use super::sample::{completed, crashed, hung};
+use super::sample::{completed, crashed, hung, scheduled, with_ple};
 
 const SCHEMA: &str = include_str!("../../../docs/reference/run-report.schema.json");
 const REFERENCE: &str = include_str!("../../../docs/reference/report.md");
@@ -59,7 +59,7 @@ fn the_schema_is_a_schema() {
 
 #[test]
 fn every_report_is_valid_and_survives_json() {
-    for report in [completed(), hung(), crashed()] {
+    for report in [completed(), hung(), scheduled(), crashed(), with_ple()] {
         let value = json(&report);
         assert_eq!(faults(&value), Vec::<String>::new());
         assert_eq!(serde_json::from_value::<RunReport>(value).unwrap(), report);
@@ -106,17 +106,33 @@ fn the_greatest_counters_are_valid() {
 }
 
 /// Names under these are data, not fields.
-const FREE: [&str; 2] = ["/exits/", "/kvm_stats/"];
+const FREE: [&str; 4] = [
+    "/exits/",
+    "/kvm_stats/",
+    "/ple/parameters/",
+    "/ple/tracepoints/",
+];
+
+/// Fields that a report may be without.
+const OPTIONAL: [&str; 7] = [
+    "/sched",
+    "/hang",
+    "/crash",
+    "/ple",
+    "/ple/tracepoints",
+    "/ple/no_tracepoints",
+    "/kick_faults",
+];
 
 #[test]
 fn a_field_that_is_missing_or_new_is_no_longer_the_schema() {
-    for report in [completed(), hung(), crashed()] {
+    for report in [completed(), hung(), scheduled(), crashed(), with_ple()] {
         let whole = json(&report);
         let mut paths = Vec::new();
         fields(&whole, "", &mut paths);
         paths.retain(|path| !FREE.iter().any(|free| path.starts_with(free)));
         for path in paths {
-            if ["/hang", "/crash"].contains(&path.as_str()) {
+            if OPTIONAL.contains(&path.as_str()) || path.ends_with("/on_pcpu") {
                 continue;
             }
             let mut value = whole.clone();
@@ -147,7 +163,7 @@ fn the_histogram_has_the_guests_size() {
 #[test]
 fn every_field_is_documented() {
     let mut paths = Vec::new();
-    for report in [completed(), hung(), crashed()] {
+    for report in [completed(), hung(), scheduled(), crashed(), with_ple()] {
         fields(&json(&report), "", &mut paths);
     }
     paths.retain(|path| !FREE.iter().any(|free| path.starts_with(free)));

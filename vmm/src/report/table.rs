@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use guest_payload::pv::Backend;
 
 use super::payload::{PayloadResults, Violations};
-use super::run::{Config, EndedBy, Outcome, RunReport, VcpuReport, Workload};
+use super::run::{Config, EndedBy, Outcome, RunReport, SchedReport, VcpuReport, Workload};
 use super::units;
 use super::wrap::WIDTH;
 
@@ -63,6 +63,15 @@ impl fmt::Display for Table<'_> {
                 4,
                 cells.map(|(_, (name, n))| (name, units::count(n))),
             )?;
+        }
+        if let Some(sched) = &report.sched {
+            sched_rows(f, sched)?;
+        }
+        if let Some(kick_faults) = &report.kick_faults {
+            write!(f, "{kick_faults}")?;
+        }
+        if let Some(ple) = &report.ple {
+            write!(f, "{ple}")?;
         }
         vcpu_rows(f, &report.vcpus)?;
         row(f, "exits", 3, by_count(&report.exits))?;
@@ -219,6 +228,19 @@ fn payload_rows(f: &mut fmt::Formatter<'_>, payload: &PayloadResults) -> fmt::Re
         ];
         row(f, "wait", 4, cells.map(|(name, ns)| (name, units::ns(ns))))?;
     }
+    if let Some(kick) = payload.kick_ns {
+        let cells = [
+            ("p50", kick.kick_p50_ns),
+            ("p99", kick.kick_p99_ns),
+            ("max", kick.kick_max_ns),
+        ];
+        row(
+            f,
+            "kick took",
+            4,
+            cells.map(|(name, ns)| (name, units::ns(ns))),
+        )?;
+    }
     let guest = &payload.guest;
     let count = units::count;
     let cells = [
@@ -234,11 +256,33 @@ fn payload_rows(f: &mut fmt::Formatter<'_>, payload: &PayloadResults) -> fmt::Re
     // Only where they were asked for or happened.
     let cells = [
         ("spurious wake-ups", guest.taken_slow_spurious),
+        ("spin exits", guest.spin_exits),
         ("I/O turns", guest.io_turns),
         ("clock stops", guest.clock_stops),
     ];
     let cells = cells.into_iter().filter(|(_, times)| *times > 0);
     row(f, "machine", 4, cells.map(|(name, n)| (name, count(n))))
+}
+
+/// How the VMM scheduled.
+fn sched_rows(f: &mut fmt::Formatter<'_>, sched: &SchedReport) -> fmt::Result {
+    let or_dash = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), units::ns);
+    let cells = [
+        ("by", sched.policy.clone()),
+        ("pCPUs", sched.pcpus.to_string()),
+        ("slice", units::ns(sched.slice_ns)),
+        ("switches", units::count(sched.switches)),
+        ("slices over", units::count(sched.expired)),
+        ("yields", units::count(sched.yields)),
+        ("preempted", units::count(sched.preempted)),
+        ("decisions", units::count(sched.decisions)),
+    ];
+    row(f, "scheduled", 4, cells)?;
+    let cells = [
+        ("p50", or_dash(sched.hand_over_p50_ns)),
+        ("p99", or_dash(sched.hand_over_p99_ns)),
+    ];
+    row(f, "hand-over", 4, cells)
 }
 
 /// The vCPUs, or three of them that stand for all.

@@ -71,6 +71,11 @@ fn every_number_has_its_place() {
         wait.join(" "),
         "wait p50 210 ns p99 1.20 µs p99.9 43.1 µs max 12.0 ms"
     );
+    let kick: Vec<_> = line(&text, "kick took").split_whitespace().collect();
+    assert_eq!(
+        kick.join(" "),
+        "kick took p50 4.10 µs p99 9.80 µs max 1.25 ms"
+    );
     let kicks: Vec<_> = line(&text, "kicks").split_whitespace().collect();
     assert_eq!(
         kicks.join(" "),

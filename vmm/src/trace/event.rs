@@ -59,6 +59,9 @@ fn fate_code(fate: Fate) -> u64 {
         Fate::WaitingForSipi => 2,
         Fate::NotAccepted => 3,
         Fate::Dropped => 4,
+        Fate::Swallowed => 5,
+        Fate::Misrouted => 6,
+        Fate::Delayed => 7,
     }
 }
 
@@ -69,6 +72,9 @@ fn fate_of(code: u64) -> Option<Fate> {
         2 => Fate::WaitingForSipi,
         3 => Fate::NotAccepted,
         4 => Fate::Dropped,
+        5 => Fate::Swallowed,
+        6 => Fate::Misrouted,
+        7 => Fate::Delayed,
         _ => return None,
     })
 }
@@ -163,6 +169,9 @@ mod tests {
             unhalt(Fate::WaitingForSipi),
             unhalt(Fate::NotAccepted),
             unhalt(Fate::Dropped),
+            unhalt(Fate::Swallowed),
+            unhalt(Fate::Misrouted),
+            unhalt(Fate::Delayed),
             HostStep::Halted,
             HostStep::Woke,
             HostStep::Runs,
@@ -173,6 +182,6 @@ mod tests {
             assert_eq!(HostEvent::from_words(event.to_words()), Some(event));
         }
         assert_eq!(HostEvent::from_words([0, 99, 0, 0]), None);
-        assert_eq!(HostEvent::from_words([0, UNHALT | 5 << 8, 0, 0]), None);
+        assert_eq!(HostEvent::from_words([0, UNHALT | 8 << 8, 0, 0]), None);
     }
 }

@@ -125,7 +125,10 @@ fn taken_by_kvm(recording: &Recording, from: usize, unlock: &GuestEvent) -> Life
 
 /// What became of a kick at its target.
 fn finish(life: &mut Life, target: &Waits<'_>, halt_in: HaltIn) {
-    if matches!(life.fate, Some(Fate::Dropped | Fate::NotAccepted)) {
+    if life
+        .fate
+        .is_some_and(|fate| !fate.has_arrived() && fate != Fate::Delayed)
+    {
         return;
     }
     life.outcome = Outcome::Open;

@@ -1,21 +1,16 @@
 //! Switches: what exits, what KVM polls, what it enforces.
 
-use std::path::Path;
-
 use kvm_bindings::{
     KVM_CAP_ENFORCE_PV_FEATURE_CPUID, KVM_CAP_HALT_POLL, KVM_CAP_X86_DISABLE_EXITS,
     KVM_X86_DISABLE_EXITS_HLT, KVM_X86_DISABLE_EXITS_PAUSE, kvm_enable_cap,
 };
 
-use crate::host::check::{Finding, Host};
+use crate::host::check::{Answer, Finding, Host};
 use crate::host::code::{Op, assemble};
+use crate::host::ple::HardwarePle;
 use crate::host::tiny_vm::{CODE, Lapic, Ring, TinyVm};
+use crate::host::tracepoints::Tracepoints;
 use crate::host::{HostError, Kind};
-
-const PLE_PARAMETERS: [(&str, &str); 2] = [
-    ("/sys/module/kvm_intel/parameters", "ple_"),
-    ("/sys/module/kvm_amd/parameters", "pause_filter_"),
-];
 
 pub(super) fn immediate_exit(host: &Host) -> Result<Finding, HostError> {
     let vm = TinyVm::new(host.kvm, Lapic::InKernel, &assemble(&[Op::Out(0)]))?;
@@ -42,9 +37,9 @@ pub(super) fn pause_off(host: &Host) -> Result<Finding, HostError> {
         can_disable(host, KVM_X86_DISABLE_EXITS_PAUSE)?,
         match host.kind {
             Kind::Pvm => "`--disable-exits pause` is accepted, without effect: no PLE to turn off",
-            _ => "`--disable-exits pause` works: a VM with and without PLE can be compared",
+            _ => "`--ple off` works: a VM with and without PLE can be compared",
         },
-        "`--disable-exits pause` is refused: PLE cannot be switched per VM",
+        "`--disable-exits pause` is refused: `--ple off` and `soft` work only without PLE",
     ))
 }
 
@@ -54,35 +49,30 @@ fn can_disable(host: &Host, exits: u32) -> Result<bool, HostError> {
 }
 
 pub(super) fn ple(_: &Host) -> Result<Finding, HostError> {
-    let found = PLE_PARAMETERS
-        .iter()
-        .map(|(folder, prefix)| parameters(Path::new(folder), prefix))
-        .find(|found| !found.is_empty());
-    Ok(match found {
-        Some(found) => Finding::value(
-            found.join(" "),
-            "read-only: PLE experiments compare what these give",
-        ),
-        None => Finding::value("none", "no PLE: KVM never catches a vCPU that spins"),
-    })
+    let found = HardwarePle::detect();
+    if found.parameters.is_empty() {
+        return Ok(Finding::value(
+            "none",
+            "no PLE: KVM never catches a vCPU that spins; use `--ple soft`",
+        ));
+    }
+    Ok(Finding::value(
+        found.pairs().join(" "),
+        match found.acts {
+            true => "read-only: experiments compare what these give with `--ple off` and `soft`",
+            false => "read-only, and off: KVM catches no vCPU that spins; use `--ple soft`",
+        },
+    ))
 }
 
-/// `name=value` of each parameter whose name starts with `prefix`, sorted.
-fn parameters(folder: &Path, prefix: &str) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let mut found: Vec<String> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let value = std::fs::read_to_string(entry.path()).ok()?;
-            name.starts_with(prefix)
-                .then(|| format!("{name}={}", value.trim()))
-        })
-        .collect();
-    found.sort();
-    found
+pub(super) fn tracepoints(host: &Host) -> Result<Finding, HostError> {
+    Ok(match Tracepoints::open(host.kind) {
+        Ok(_) => Finding::either(true, "reports count what the hardware's PLE did", ""),
+        Err(why) => Finding {
+            answer: Answer::No,
+            meaning: format!("reports do not count what the hardware's PLE does: {why}"),
+        },
+    })
 }
 
 pub(super) fn halt_poll(host: &Host) -> Result<Finding, HostError> {
@@ -107,30 +97,4 @@ pub(super) fn enforce_pv(host: &Host) -> Result<Finding, HostError> {
         "`--enforce-pv` works for `--kick kvm` too",
         "`--enforce-pv` works for `--kick vmm` only",
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_are_found_by_prefix_and_sorted() {
-        let folder = std::env::temp_dir().join(format!("vmm-ple-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        for (name, value) in [
-            ("ple_window", "4096\n"),
-            ("ple_gap", "128\n"),
-            ("ept", "Y\n"),
-        ] {
-            std::fs::write(folder.join(name), value).unwrap();
-        }
-        let found = parameters(&folder, "ple_");
-        std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(found, ["ple_gap=128", "ple_window=4096"]);
-    }
-
-    #[test]
-    fn no_module_no_parameters() {
-        assert!(parameters(Path::new("/sys/module/no_such"), "ple_").is_empty());
-    }
 }

@@ -140,6 +140,11 @@ pub const TABLE: &[Experiment] = &[
         attempt: exits::ple,
     },
     Experiment {
+        id: "tracepoints",
+        question: "Can KVM's tracepoints be counted?",
+        attempt: exits::tracepoints,
+    },
+    Experiment {
         id: "halt_poll",
         question: "Can halt polling be set for one VM?",
         attempt: exits::halt_poll,
