@@ -19,6 +19,7 @@ mod restore;
 mod row;
 mod running;
 mod sample;
+mod sched;
 mod snapshot;
 mod start;
 mod table;
@@ -37,7 +38,7 @@ use row::Row;
 
 const SCHEMA: &str = "vmm.bench/1";
 const USAGE: &str = "usage: bench [--only NAME] [--quick] [--json FILE]
-NAME: start, memory, many, kick, throughput, fast-path, snapshot, restore, migrate, pause
+NAME: start, memory, many, kick, throughput, fast-path, snapshot, restore, migrate, pause, linux, sched
 VMM=PATH names the binary to measure; by default the vmm beside this one";
 
 /// What every measurement needs.
@@ -73,7 +74,7 @@ impl Bench {
 
 type Measure = fn(&Bench, &mut dyn FnMut(Row)) -> io::Result<()>;
 
-const MEASUREMENTS: [(&str, Measure); 11] = [
+const MEASUREMENTS: [(&str, Measure); 12] = [
     ("start", start::measure),
     ("memory", memory::measure),
     ("many", many::measure),
@@ -85,6 +86,7 @@ const MEASUREMENTS: [(&str, Measure); 11] = [
     ("migrate", migrate::measure),
     ("pause", pause::measure),
     ("linux", linux::measure),
+    ("sched", sched::measure),
 ];
 
 #[derive(Debug, Default)]

@@ -15,7 +15,7 @@ use vmm::cpu::cpuid::CpuidTemplate;
 use vmm::cpu::lapic::MSR_APIC_BASE;
 use vmm::cpu::pv_leaves::{KickTaker, LocalApics, Offer, PvFeatures, Vmcall};
 use vmm::cpu::topology::Topology;
-use vmm::machine::guest::LoadedGuest;
+use vmm::machine::guest::{LoadedGuest, Stub};
 use vmm::machine::linux_cmdline::Cmdline;
 use vmm::machine::results::PayloadView;
 use vmm::memory::{self, MemorySize, WriteLog};
@@ -59,7 +59,7 @@ impl Machine {
             &ids,
         )?;
         if kick == KickBy::Vmm {
-            guest.take_over_stubs(&memory)?;
+            guest.take_over_stubs(&memory, &[Stub::Hypercall, Stub::Halt])?;
         }
         match halt {
             HaltIn::Kvm => {
