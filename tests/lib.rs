@@ -7,6 +7,7 @@
 
 pub mod command;
 pub mod elf;
+pub mod experiment;
 pub mod gdb;
 pub mod guest;
 pub mod multiboot;

@@ -7,6 +7,7 @@ use std::mem::offset_of;
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser};
+use guest_payload::abi::handshake::{self, Handshake, HandshakeSlot, SpinExit};
 use guest_payload::abi::{
     self, Control, CpuResults, LockObject, Results, SlowPathStats, StubPage, TraceEvent, stub_out,
 };
@@ -15,6 +16,10 @@ use guest_payload::lock::{LockKind, TicketBits};
 use serde_json::Value;
 use vmm::cli::{Cli, Exit};
 use vmm::host::checks;
+use vmm::lab::cells::Cells;
+use vmm::lab::factor::Names;
+use vmm::lab::spec::{self, Overrides, Spec};
+use vmm::lab::{SpecError, builtin};
 use vmm_tests::command::{Vmm, skip};
 
 fn root() -> PathBuf {
@@ -173,7 +178,10 @@ fn every_vmm_line_in_the_documents_is_a_command_line() {
     for (path, text) in documents() {
         for line in fenced(&text, "sh") {
             let line = line.split('#').next().unwrap().trim();
-            let words = words(line);
+            let words: Vec<_> = words(line)
+                .into_iter()
+                .take_while(|word| !matches!(word.as_str(), ">" | "|"))
+                .collect();
             if words.first().is_none_or(|word| word != "vmm") {
                 continue;
             }
@@ -221,8 +229,7 @@ fn the_reference_numbers_each_lock_and_its_cpus() {
             .iter()
             .find(|row| code(&row[0]) == Some(kind.name()))
             .unwrap();
-        let order = if kind.is_fifo() { "FIFO" } else { "none" };
-        assert_eq!(row[2], order);
+        assert_eq!(row[2], kind.order().name());
         let most = [TicketBits::Eight, TicketBits::Sixteen].map(|bits| kind.max_cpus(bits));
         let expected = match most {
             [u32::MAX, _] => "no limit".to_owned(),
@@ -326,6 +333,9 @@ fn the_abi_page_has_every_structure_as_it_is() {
         kvmclock_backwards,
         clock_stops,
         traced,
+        spin_exits,
+        kick,
+        kick_max,
     });
     assert_layout(&abi, "### `CpuResults`", cpu);
     let slow = fields!(SlowPathStats {
@@ -359,8 +369,35 @@ fn the_abi_page_has_every_structure_as_it_is() {
         reserved,
     });
     assert_layout(&abi, "### `TraceEvent`", event);
+    let handshake = fields!(Handshake {
+        magic,
+        version,
+        host,
+        slot_count,
+        gap_cycles,
+        window_pauses,
+        exit_at_acquire,
+        exit_at_release,
+        reserved,
+        seed,
+        slots_gpa,
+    });
+    assert_layout(&abi, "### `Handshake`", handshake);
+    let slot = fields!(HandshakeSlot {
+        apic_id,
+        ticket,
+        serving,
+        window_pauses,
+        advice,
+        reserved,
+        waiting_lock,
+        holding_lock,
+    });
+    assert_layout(&abi, "### `HandshakeSlot`", slot);
+    assert_eq!(size_of::<Handshake>(), 4096);
+    assert_eq!(size_of::<HandshakeSlot>(), 64);
     assert_eq!(size_of::<Results>(), 4096);
-    assert_eq!(size_of::<CpuResults>(), 4096);
+    assert_eq!(size_of::<CpuResults>(), 8192);
     assert_eq!(size_of::<LockObject>(), 128);
     assert_eq!(size_of::<StubPage>(), 4096);
 }
@@ -423,7 +460,7 @@ fn the_abi_page_has_every_constant_as_it_is() {
             hex(&stub_out(port))
         ));
     }
-    for kind in [abi::NOTE_STUB_PAGE, abi::NOTE_RESULTS] {
+    for kind in [abi::NOTE_STUB_PAGE, abi::NOTE_RESULTS, abi::NOTE_HANDSHAKE] {
         has(format!("| `vmm` | {kind} |"));
     }
     let requests: Vec<_> = (0..=u8::MAX).filter_map(Control::from_byte).collect();
@@ -435,6 +472,39 @@ fn the_abi_page_has_every_constant_as_it_is() {
         .into_iter()
         .filter(|row| row[0].parse::<u8>().is_ok());
     assert_eq!(described.count(), requests.len());
+}
+
+#[test]
+fn the_abi_page_has_the_handshakes_numbers() {
+    let abi = page("docs/reference/guest-abi.md");
+    let has = |text: String| assert!(abi.contains(&text), "{text}");
+    let magic = handshake::HANDSHAKE_MAGIC.to_le_bytes();
+    let magic = std::str::from_utf8(&magic).unwrap();
+    has(format!("| `HANDSHAKE_MAGIC` | `{magic}` in memory order |"));
+    let version = handshake::HANDSHAKE_VERSION;
+    has(format!("| `HANDSHAKE_VERSION` | {version} |"));
+    let none = handshake::APIC_ID_NONE;
+    has(format!("| `APIC_ID_NONE` | `{none:#x}` |"));
+    has(format!("{} (`ADVICE_HALT`)", handshake::ADVICE_HALT));
+    has(format!(
+        "{} (`ADVICE_GIVE_BACK`)",
+        handshake::ADVICE_GIVE_BACK
+    ));
+    for (name, bit) in [
+        ("HOST_SPIN_EXITS", handshake::HOST_SPIN_EXITS),
+        ("HOST_READS_SLOTS", handshake::HOST_READS_SLOTS),
+        ("HOST_ADVISES", handshake::HOST_ADVISES),
+        ("HOST_PREEMPTS", handshake::HOST_PREEMPTS),
+    ] {
+        has(format!("| {} | `{name}` |", bit.trailing_zeros()));
+    }
+    let reasons: Vec<_> = (0..=u8::MAX).filter_map(SpinExit::from_byte).collect();
+    for reason in &reasons {
+        has(format!("| {} | `{reason:?}` |", *reason as u8));
+    }
+    let described = rows(section(&abi, "## Stub page"));
+    let described = described.iter().filter(|row| row[0].len() == 1);
+    assert_eq!(described.count(), reasons.len() + 1);
 }
 
 #[test]
@@ -498,6 +568,59 @@ fn the_doctors_answers_fit_their_schema() {
 fn the_conformance_findings_fit_their_schema() {
     let schema = "docs/reference/conformance.schema.json";
     assert_output_fits("conformance --case unknown-id --case id-above-254", schema);
+}
+
+/// Options of `vmm run` and arguments of the payload.
+fn names_of_factors() -> Names {
+    Names::of(Cli::command().find_subcommand("run").unwrap())
+}
+
+#[test]
+fn the_built_in_experiments_are_those_that_are_listed() {
+    let reference = page("docs/reference/experiments.md");
+    let rows = rows(section(&reference, "## Built in"));
+    let listed = Vmm::new("experiment --list").finish();
+    let lines = rows
+        .iter()
+        .map(|row| format!("{:12} {}\n", code(&row[0]).unwrap(), row[1]));
+    assert_eq!(lines.collect::<String>(), listed.stdout, "{listed}");
+    let names = names_of_factors();
+    for (row, builtin) in rows.iter().zip(builtin::ALL) {
+        let spec = Spec::parse(builtin.text, builtin.name, &Overrides::default(), &names);
+        let cells = Cells::of(spec.unwrap()).unwrap();
+        let count = cells.count();
+        let repetitions = usize::try_from(cells.spec().repetitions).unwrap();
+        let sizes = [count, repetitions, count * repetitions].map(|size| size.to_string());
+        assert_eq!(row[2..], sizes, "{}", builtin.name);
+    }
+}
+
+#[test]
+fn the_experiments_page_has_every_key_and_what_is_no_factor() {
+    let reference = page("docs/reference/experiments.md");
+    let keys = section(&reference, "## The specification");
+    let keys = rows(keys.split("\n### ").next().unwrap());
+    let described: Vec<_> = keys.iter().map(|row| code(&row[0]).unwrap()).collect();
+    assert_eq!(described, spec::KEYS);
+    let (_, kept) = reference.split_once("Not factors are:").unwrap();
+    let kept = rows(kept.split("\n### ").next().unwrap());
+    let kept: BTreeSet<_> = kept
+        .iter()
+        .flat_map(|row| row[0].split('`').skip(1).step_by(2))
+        .collect();
+    let names = names_of_factors();
+    let run = Cli::command().find_subcommand("run").unwrap().clone();
+    let options = run.get_arguments().filter_map(|option| option.get_long());
+    let arguments = KEYS.trim_start_matches("one of ").split(',').map(str::trim);
+    let known: BTreeSet<_> = options.chain(arguments).collect();
+    for name in &known {
+        let is_kept = matches!(names.knob(name), Err(SpecError::Kept { .. }));
+        assert_eq!(is_kept, kept.contains(name), "{name}");
+    }
+    // `guest` is the argument of `vmm run` that is no option.
+    for name in kept.iter().filter(|name| **name != "guest") {
+        assert!(known.contains(name), "{name}");
+    }
 }
 
 /// A heading's anchor, as mdBook and GitHub make it.

@@ -174,6 +174,27 @@ fn test_and_set_locks_take_one_exchange_and_no_call() {
 }
 
 #[test]
+fn a_queued_spinlock_is_one_locked_cmpxchg_and_one_store() {
+    let payload = Payload::read();
+    for (lock, nops) in [("Qspinlock", 0), ("PvQspinlock", 1)] {
+        let name = format!("acquire {lock}");
+        let path = payload.straight(payload.function(&name));
+        assert_straight(&path, &name);
+        let locked: Vec<_> = path.iter().filter(|i| is_locked(i)).collect();
+        assert_eq!(locked.len(), 1, "{name}");
+        assert_eq!(locked[0].mnemonic(), Mnemonic::Cmpxchg, "{name}");
+
+        let name = format!("release {lock}");
+        let path = payload.straight(payload.function(&name));
+        let [nop @ .., unlock, _ret] = &path[..] else {
+            panic!("{name}: {}", listing(&path));
+        };
+        assert_eq!(nop.len(), nops, "{name}: {}", listing(&path));
+        assert_eq!(unlock.code(), Code::Mov_rm8_imm8, "{name}");
+    }
+}
+
+#[test]
 fn with_pv_off_an_unlock_is_the_5_byte_nop_and_an_unlocked_add() {
     let payload = Payload::read();
     for (lock, add) in [
@@ -244,12 +265,13 @@ fn every_patched_site_jumps_to_the_locked_unlock() {
         let expected = match lock.split('<').next() {
             Some("PvTicket") => Mnemonic::Add,
             Some("PvTicketHead") => Mnemonic::Xadd,
+            Some("PvQspinlock") => Mnemonic::Cmpxchg,
             _ => Mnemonic::Xchg,
         };
         assert_eq!(locked[0].mnemonic(), expected, "{name}");
     }
     assert_eq!(found, sites.len(), "sites outside of `release`: {sites:?}");
-    assert_eq!(found, 5);
+    assert_eq!(found, 6);
 }
 
 /// Emulators of CPL 0 know few of the instructions that came with SSE and after it.

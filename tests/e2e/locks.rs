@@ -23,7 +23,7 @@ const fn lock(args: &'static str, name: &'static str, ticket_bits: u64, is_pv: b
 
 // V8's unlock looks at the lock after its release, so memory that is freed under it is kept out
 // (`mortal=0`). That it is caught otherwise has a test of its own below.
-const LOCKS: [Lock; 8] = [
+const LOCKS: [Lock; 14] = [
     lock("lock=ticket tickets=small", "ticket", 8, false),
     lock("lock=ticket tickets=large", "ticket", 16, false),
     lock(
@@ -52,6 +52,22 @@ const LOCKS: [Lock; 8] = [
     ),
     lock("lock=byte", "byte", 0, true),
     lock("lock=tas", "tas", 0, false),
+    lock("lock=mcs", "mcs", 0, false),
+    lock("lock=qspinlock", "qspinlock", 0, false),
+    lock("lock=pv-qspinlock", "pv-qspinlock", 0, true),
+    lock("lock=pv-qspinlock wait-early=off", "pv-qspinlock", 0, true),
+    lock(
+        "lock=preemptable-ticket tickets=small",
+        "preemptable-ticket",
+        8,
+        false,
+    ),
+    lock(
+        "lock=preemptable-ticket tickets=large",
+        "preemptable-ticket",
+        16,
+        false,
+    ),
 ];
 const VCPUS: [u64; 4] = [1, 2, 4, 16];
 
@@ -170,23 +186,25 @@ fn without_pv_the_lock_runs_natively_and_nobody_kicks() {
             if !host_has(&switches) {
                 continue;
             }
-            let run = Vmm::run(&switches)
-                .words("--vcpus 4 --timeout 60 -- ring=3 seconds=0.05 threshold=16 lock=pv-ticket-head")
-                .words(words)
-                .report();
-            assert_clean(&run);
-            assert_eq!(run.at("/config/pv_active"), false, "{}", run.finished);
-            assert_eq!(run.count("/kicks/handled"), 0, "{}", run.finished);
-            assert_eq!(run.sum("halts"), 0, "{}", run.finished);
-            let shown = words == "nopvspin" || switches.contains("realtime");
-            assert_eq!(run.at("/config/pv_unhalt"), shown, "{}", run.finished);
+            for lock in ["pv-ticket-head", "pv-qspinlock"] {
+                let run = Vmm::run(&switches)
+                    .words("--vcpus 4 --timeout 60 -- ring=3 seconds=0.05 threshold=16")
+                    .words(&format!("lock={lock} {words}"))
+                    .report();
+                assert_clean(&run);
+                assert_eq!(run.at("/config/pv_active"), false, "{}", run.finished);
+                assert_eq!(run.count("/kicks/handled"), 0, "{}", run.finished);
+                assert_eq!(run.sum("halts"), 0, "{}", run.finished);
+                let shown = words == "nopvspin" || switches.contains("realtime");
+                assert_eq!(run.at("/config/pv_unhalt"), shown, "{}", run.finished);
+            }
         }
     }
 }
 
 /// The bug of V8 that Linux 4.0 fixed (`d6abfdb20223`).
 #[test]
-fn v8_is_caught_touching_freed_memory_and_its_successor_is_not() {
+fn v8_is_caught_touching_freed_memory_and_its_successors_are_not() {
     for (halt, ring) in [
         ("kvm", "ring=3 linger=2000"),
         ("vmm", "ring=3 linger=2000"),
@@ -205,9 +223,11 @@ fn v8_is_caught_touching_freed_memory_and_its_successor_is_not() {
         caught.ended("violated", 1);
         let touched = caught.count("/violations/touch_after_unlock");
         assert!(touched > 0, "{}", caught.finished);
-        let fixed = with("lock=pv-ticket-head");
-        assert_clean(&fixed);
-        assert!(fixed.count("/guest/freed") > 0, "{}", fixed.finished);
+        for lock in ["lock=pv-ticket-head", "lock=pv-qspinlock"] {
+            let fixed = with(lock);
+            assert_clean(&fixed);
+            assert!(fixed.count("/guest/freed") > 0, "{}", fixed.finished);
+        }
     }
 }
 

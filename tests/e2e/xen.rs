@@ -56,7 +56,12 @@ fn assert_by_events(run: &Report) {
 #[test]
 fn every_pv_lock_keeps_its_promises_at_cpl_3() {
     for halt in HALTS {
-        for lock in ["pv-ticket mortal=0", "pv-ticket-head", "byte"] {
+        for lock in [
+            "pv-ticket mortal=0",
+            "pv-ticket-head",
+            "byte",
+            "pv-qspinlock",
+        ] {
             for vcpus in [2, 4, 8, 16] {
                 let run = run(
                     &format!("--halt {halt} --vcpus {vcpus}"),

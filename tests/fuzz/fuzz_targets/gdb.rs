@@ -16,7 +16,7 @@ use vmm::host::debugging::Debugging;
 use vmm::host::open_kvm;
 use vmm::machine;
 use vmm::memory::MemorySize;
-use vmm::spec::{
+use vmm::spec::{Lab, 
     Boot, Choice, GivenCmdline, Guest, HostSide, Interface, PvUnhalt, RunSpec, SerialTarget,
     Tracing,
 };
@@ -44,6 +44,7 @@ fn spec() -> RunSpec {
             preempt: None,
             trace: Tracing::Off,
             has_api: false,
+            lab: Lab::default(),
         },
         drop_kick: None,
     }
