@@ -28,12 +28,14 @@ fn running(folder: &Folder, switches: &str, guest: &str) -> Target {
     Target::start(&run.arg(place).words(guest))
 }
 
-/// The address of a function of the payload.
+/// The address of a function of the payload, of the only one where it is generic.
 fn address(function: &str) -> u64 {
     let file = object::File::parse(IMAGE).unwrap();
     let named = |symbol: &object::Symbol<'_, '_>| {
         let name = rustc_demangle::demangle(symbol.name().unwrap_or(""));
-        format!("{name:#}") == function
+        let name = format!("{name:#}");
+        name.strip_prefix(function)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with("::<"))
     };
     let found = file.symbols().find(named);
     found.unwrap_or_else(|| panic!("no {function}")).address()
