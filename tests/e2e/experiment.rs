@@ -205,19 +205,7 @@ fn a_kill_in_the_middle_of_a_run_loses_that_run_alone() {
 fn a_run_that_is_ended_before_it_hears_signals_is_repeated() {
     for attempt in 0..4 {
         let case = Case::new(&format!("early-{attempt}"), &TINY.replace("0.02", "30"));
-        let child = case.vmm("").spawn();
-        let start = Instant::now();
-        let run = loop {
-            if let [run] = children(child.id())[..] {
-                break run;
-            }
-            assert!(start.elapsed() < LIMIT);
-            thread::yield_now();
-        };
-        signal("-TERM", run);
-        let finished = wait(child, "interrupted".to_owned());
-        assert_eq!(finished.code, 1, "{finished}");
-        assert_eq!(case.results(), b"");
+        assert_repeats_what_is_ended(&case, |_| true);
     }
 }
 
@@ -231,6 +219,29 @@ fn what_was_recorded_before_a_kill_stays_byte_for_byte() {
     let before = case.results();
     assert_done(&case.vmm("").finish());
     assert!(case.results().starts_with(&before));
+}
+
+/// The run that `experiment` has under way, as soon as it `is_due`.
+fn await_run(experiment: u32, is_due: impl Fn(u32) -> bool) -> u32 {
+    let start = Instant::now();
+    loop {
+        if let [run] = children(experiment)[..]
+            && is_due(run)
+        {
+            return run;
+        }
+        assert!(start.elapsed() < LIMIT);
+        thread::yield_now();
+    }
+}
+
+/// Ends the first run of `case` from outside as soon as it `is_due`.
+fn assert_repeats_what_is_ended(case: &Case, is_due: impl Fn(u32) -> bool) {
+    let child = case.vmm("").spawn();
+    signal("-TERM", await_run(child.id(), is_due));
+    let finished = wait(child, "interrupted".to_owned());
+    assert_eq!(finished.code, 1, "{finished}");
+    assert_eq!(case.results(), b"");
 }
 
 /// The processes that `parent` started and that are there.
@@ -261,14 +272,7 @@ fn signal(name: &str, process: u32) {
 fn an_interrupt_drops_the_run_under_way_and_the_same_command_goes_on() {
     let case = Case::new("interrupt", &TINY.replace("0.02", "30"));
     let child = case.vmm("").spawn();
-    let start = Instant::now();
-    let run = loop {
-        if let [run] = children(child.id())[..] {
-            break run;
-        }
-        assert!(start.elapsed() < LIMIT);
-        thread::sleep(Duration::from_millis(1));
-    };
+    let run = await_run(child.id(), |_| true);
     signal("-INT", child.id());
     let finished = wait(child, "interrupted".to_owned());
     assert_eq!(finished.code, 1, "{finished}");
@@ -282,22 +286,10 @@ fn an_interrupt_drops_the_run_under_way_and_the_same_command_goes_on() {
 #[test]
 fn a_run_that_is_ended_from_outside_is_repeated() {
     let case = Case::new("outside", &TINY.replace("0.02", "30"));
-    let child = case.vmm("").spawn();
-    let start = Instant::now();
     // It takes signals as data once it runs its guest.
-    let run = loop {
-        if let [run] = children(child.id())[..]
-            && fs::read_dir(format!("/proc/{run}/task")).is_ok_and(|tasks| tasks.count() > 1)
-        {
-            break run;
-        }
-        assert!(start.elapsed() < LIMIT);
-        thread::sleep(Duration::from_millis(1));
-    };
-    signal("-TERM", run);
-    let finished = wait(child, "interrupted".to_owned());
-    assert_eq!(finished.code, 1, "{finished}");
-    assert_eq!(case.results(), b"");
+    assert_repeats_what_is_ended(&case, |run| {
+        fs::read_dir(format!("/proc/{run}/task")).is_ok_and(|tasks| tasks.count() > 1)
+    });
 }
 
 #[test]

@@ -1,10 +1,12 @@
 use std::cell::{Cell, RefCell};
 
 use super::*;
+use crate::abi::{CPU_RUNNING, CPU_WAITING};
 use crate::lock::pv_ticket::PvTicket;
 use crate::lock::queue::Queue;
 use crate::lock::{RawLock, U8};
-use crate::pv::{Backend, PerCpu, PvLockOps, WaitingCpus};
+use crate::pv::{Backend, PerCpu, PvLockOps, WaitingCpus, waiting};
+use crate::stats;
 
 /// A clock that ticks at every look, and a halt that does what the test says.
 #[derive(Default)]

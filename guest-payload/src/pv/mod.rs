@@ -7,6 +7,7 @@
 mod backend;
 pub mod handshake;
 mod kvm;
+mod slow_path;
 mod waiting;
 mod xen;
 

@@ -1,6 +1,7 @@
 use std::cell::{Cell, RefCell};
 
 use super::*;
+use crate::abi::CPU_WAITING;
 use crate::lock::pv_ticket_head::PvTicketHead;
 use crate::lock::queue::Queue;
 use crate::lock::{RawLock, U8};

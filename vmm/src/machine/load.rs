@@ -224,8 +224,9 @@ impl PausedMachine<'_> {
         ));
         let vcpus = Arc::new(vcpus);
         let loaded = self.each(move |vcpu| {
-            let index = usize::try_from(vcpu.index().0).unwrap_or(usize::MAX);
-            vcpus.get(index).map(|state| vcpu.load(state, &kept))
+            vcpus
+                .get(vcpu.index().place())
+                .map(|state| vcpu.load(state, &kept))
         });
         for (index, outcome) in (0..).zip(loaded) {
             let outcome = outcome.flatten().ok_or(LoadError::Ended)?;

@@ -55,16 +55,12 @@ pub(super) fn look(machine: &Machine) -> Option<Vec<StuckVcpu>> {
                     .kick
                     .last_kick(VcpuIndex(index))
                     .map(|kick| last_kick(machine, kick)),
-                on_pcpu: standings.get(vcpu_place(index)).copied(),
+                on_pcpu: standings.get(VcpuIndex(index).place()).copied(),
             })
         })
         .collect();
     drop(paused);
     stuck
-}
-
-fn vcpu_place(index: u32) -> usize {
-    usize::try_from(index).unwrap_or(usize::MAX)
 }
 
 /// Who has a token, by index; nothing where the host schedules.

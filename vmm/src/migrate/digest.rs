@@ -5,6 +5,7 @@
 //! sent need not be looked at.
 
 use super::PAGE_BYTES;
+use crate::random;
 
 static ZERO_PAGE: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
 
@@ -36,14 +37,11 @@ fn part(page: u64, mark: Mark) -> u64 {
     if mark == 0 {
         return 0;
     }
-    // The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014), so that two pages that swap
-    // their contents do not cancel out.
-    let mut x = page
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        .wrapping_add(u64::from(mark));
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
+    // So that two pages that swap their contents do not cancel out.
+    random::finish(
+        page.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .wrapping_add(u64::from(mark)),
+    )
 }
 
 /// The sum over all pages, and the mark of each: 4 bytes for every 4 KiB.

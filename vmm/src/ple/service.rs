@@ -162,7 +162,7 @@ impl SpinService {
         let mut waits = false;
         if let Some(pcpus) = &self.pcpus {
             pcpus.each(&mut |_, standing| {
-                waits |= matches!(standing, Standing::Preempted | Standing::Kicked);
+                waits |= standing.waits();
             });
         }
         waits

@@ -204,14 +204,19 @@ fn what_the_guest_says_reaches_the_handshake_and_its_advice_the_guest() {
     assert_eq!(scene.get(0, offset_of!(HandshakeSlot, advice)), ADVICE_HALT);
 }
 
-#[test]
-fn a_pcpu_that_was_lent_comes_back_when_its_borrower_is_outside_all_locks() {
-    let lab = soft(OnSpin::Handshake);
+/// vCPU 0 waits for a lock that vCPU 1 holds, which waits for a pCPU.
+fn lending(yielded: Yielded) -> Scene {
     let standings = [Standing::OnPcpu, Standing::Preempted];
-    let scene = Scene::new(&lab, &standings, Yielded::HandedOver);
+    let scene = Scene::new(&soft(OnSpin::Handshake), &standings, yielded);
     scene.put(slot(0), offset_of!(HandshakeSlot, ticket), 7_u32);
     scene.put(slot(0), offset_of!(HandshakeSlot, waiting_lock), 0x9000_u64);
     scene.put(slot(1), offset_of!(HandshakeSlot, holding_lock), 0x9000_u64);
+    scene
+}
+
+#[test]
+fn a_pcpu_that_was_lent_comes_back_when_its_borrower_is_outside_all_locks() {
+    let scene = lending(Yielded::HandedOver);
     scene.left(0, SPINNING);
     assert_eq!(
         scene.get(1, offset_of!(HandshakeSlot, advice)),
@@ -243,12 +248,7 @@ fn the_handshakes_windows_grow_only_so_far() {
 
 #[test]
 fn a_loan_that_its_borrower_has_lost_is_not_given_back() {
-    let lab = soft(OnSpin::Handshake);
-    let standings = [Standing::OnPcpu, Standing::Preempted];
-    let scene = Scene::new(&lab, &standings, Yielded::HandedOver);
-    scene.put(slot(0), offset_of!(HandshakeSlot, ticket), 7_u32);
-    scene.put(slot(0), offset_of!(HandshakeSlot, waiting_lock), 0x9000_u64);
-    scene.put(slot(1), offset_of!(HandshakeSlot, holding_lock), 0x9000_u64);
+    let scene = lending(Yielded::HandedOver);
     scene.left(0, SPINNING);
     scene.spin.gets_pcpu(1);
     // Its slice ends, and later it has another.
@@ -260,12 +260,7 @@ fn a_loan_that_its_borrower_has_lost_is_not_given_back() {
 
 #[test]
 fn a_loan_that_was_not_made_leaves_no_advice() {
-    let lab = soft(OnSpin::Handshake);
-    let standings = [Standing::OnPcpu, Standing::Preempted];
-    let scene = Scene::new(&lab, &standings, Yielded::NotWaiting);
-    scene.put(slot(0), offset_of!(HandshakeSlot, ticket), 7_u32);
-    scene.put(slot(0), offset_of!(HandshakeSlot, waiting_lock), 0x9000_u64);
-    scene.put(slot(1), offset_of!(HandshakeSlot, holding_lock), 0x9000_u64);
+    let scene = lending(Yielded::NotWaiting);
     scene.left(0, SPINNING);
     let advice = offset_of!(HandshakeSlot, advice);
     assert_eq!(scene.get(1, advice), ADVICE_NONE);

@@ -15,6 +15,13 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VcpuIndex(pub u32);
 
+impl VcpuIndex {
+    /// Its place in tables by index.
+    pub fn place(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
 /// The mode of a vCPU's local APIC, from its `IA32_APIC_BASE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApicMode {

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::random::mix;
 use crate::text;
 
 /// What goes wrong, and how often. Seeded: the n-th kick meets the same fate in every run.
@@ -61,14 +62,6 @@ pub fn other_vcpu(draw: u64, target: u32, vcpus: u32) -> Option<u32> {
         .filter(|others| *others != 0)?;
     let step = 1 + draw % others;
     u32::try_from((u64::from(target) + step) % u64::from(vcpus)).ok()
-}
-
-/// The output function of SplitMix64 (Steele, Lea, Flood 2014) after one step from `state`.
-fn mix(state: u64) -> u64 {
-    let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// From 0 to below 1, in steps of 2^-32, which a float holds exactly.

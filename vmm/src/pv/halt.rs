@@ -193,18 +193,29 @@ impl HaltState {
     pub fn halt(&self, poll: Duration) -> Wake {
         self.word.fetch_or(HALTED, Relaxed);
         if !poll.is_zero() {
-            let start = Instant::now();
-            while self.word.load(Relaxed) == HALTED && start.elapsed() < poll {
-                std::hint::spin_loop();
-            }
+            self.poll(poll, || false);
         }
+        self.sleep_until(PV_UNHALTED)
+    }
+
+    /// Looks, having said that it halts, for anything that has come, for as long as `poll` or until
+    /// it `must_end`.
+    fn poll(&self, poll: Duration, must_end: impl Fn() -> bool) {
+        let start = Instant::now();
+        while self.word.load(Relaxed) == HALTED && !must_end() && start.elapsed() < poll {
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Sleeps until all bits of `wanted`, which it uses up, or INIT or a request.
+    fn sleep_until(&self, wanted: u32) -> Wake {
         loop {
-            // Acquire: pairs with the Release of `kick`, `init` and `request`.
+            // Acquire: pairs with the Release of `kick`, `grant`, `init` and `request`.
             let word = self.word.load(Acquire);
             let (keep, wake) = if word & INIT != 0 {
                 (!(INIT | HALTED | PV_UNHALTED), Wake::Init)
-            } else if word & PV_UNHALTED != 0 {
-                (!(PV_UNHALTED | HALTED), Wake::Kicked)
+            } else if word & wanted == wanted {
+                (!(wanted | HALTED), Wake::Kicked)
             } else if word & REQUEST != 0 {
                 (!REQUEST, Wake::Request)
             } else {

@@ -8,7 +8,7 @@
 use super::{HALTED, HaltState, INIT, PV_UNHALTED, QUEUED, REQUEST, TOKEN, Wake};
 use crate::sync::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::sync::release;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Whether a thread sleeps, or is about to, in the seat that a token was given to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +77,7 @@ impl HaltState {
             return;
         }
         self.announce_halt();
-        let start = Instant::now();
-        while self.word.load(Relaxed) == HALTED && !must_end() && start.elapsed() < poll {
-            std::hint::spin_loop();
-        }
+        self.poll(poll, must_end);
     }
 
     /// The vCPU halts and still has its pCPU. Whether a kick has come, now or before; it is used up
@@ -114,22 +111,6 @@ impl HaltState {
     /// Having said so with [`Self::announce_halt`], halts until a kick *and* a token, INIT or a
     /// request. After INIT or a request the token, if there is one, is still the vCPU's to give back.
     pub fn halt_for_token(&self) -> Wake {
-        loop {
-            // Acquire: pairs with the Release of `kick`, `grant`, `init` and `request`.
-            let word = self.word.load(Acquire);
-            let (keep, wake) = if word & INIT != 0 {
-                (!(INIT | HALTED | PV_UNHALTED), Wake::Init)
-            } else if word & (TOKEN | PV_UNHALTED) == TOKEN | PV_UNHALTED {
-                (!(TOKEN | PV_UNHALTED | HALTED), Wake::Kicked)
-            } else if word & REQUEST != 0 {
-                (!REQUEST, Wake::Request)
-            } else {
-                self.word.wait_while(word);
-                continue;
-            };
-            if self.consume(word, word & keep) {
-                return wake;
-            }
-        }
+        self.sleep_until(TOKEN | PV_UNHALTED)
     }
 }

@@ -55,11 +55,6 @@ pub enum Kicker {
     Vmm,
 }
 
-/// A vCPU's place in tables by index.
-fn at(vcpu: VcpuIndex) -> usize {
-    usize::try_from(vcpu.0).unwrap_or(usize::MAX)
-}
-
 /// What became of a kick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -143,12 +138,12 @@ impl KickService {
 
     /// The kicks from and to one vCPU.
     pub fn of_vcpu(&self, vcpu: VcpuIndex) -> Option<&VcpuKicks> {
-        self.by_vcpu.get(at(vcpu))
+        self.by_vcpu.get(vcpu.place())
     }
 
     /// What reaches `vcpu`, wherever it is.
     pub fn destination_of(&self, vcpu: VcpuIndex) -> Destination {
-        let apic_id = self.apic_ids.get(at(vcpu)).copied().unwrap_or(u32::MAX);
+        let apic_id = self.apic_ids.get(vcpu.place()).copied().unwrap_or(u32::MAX);
         Destination::from_a1(apic_id.into())
     }
 
@@ -156,7 +151,7 @@ impl KickService {
     pub fn last_kick(&self, vcpu: VcpuIndex) -> Option<LastKick> {
         *self
             .last
-            .get(at(vcpu))?
+            .get(vcpu.place())?
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -301,7 +296,7 @@ impl KickService {
 
     /// Keeps the latest kick: a kicker that was preempted after its kick comes late with its note.
     fn note(&self, number: u64, from: Kicker, vcpu: VcpuIndex, fate: Fate) {
-        let Some(last) = self.last.get(at(vcpu)) else {
+        let Some(last) = self.last.get(vcpu.place()) else {
             return;
         };
         if fate.has_arrived()
@@ -334,12 +329,12 @@ impl KickService {
     /// Gives a vCPU back a kick that inspecting it has used up. Not counted: it was already.
     pub fn rekick(&self, vcpu: VcpuIndex) -> Unhalted {
         self.trace.rekick();
-        let apic_id = self.apic_ids.get(at(vcpu)).copied().unwrap_or(u32::MAX);
+        let apic_id = self.apic_ids.get(vcpu.place()).copied().unwrap_or(u32::MAX);
         self.waker.unhalt(vcpu, apic_id)
     }
 
     fn unhalt(&self, vcpu: VcpuIndex) -> Fate {
-        let apic_id = self.apic_ids.get(at(vcpu)).copied().unwrap_or(u32::MAX);
+        let apic_id = self.apic_ids.get(vcpu.place()).copied().unwrap_or(u32::MAX);
         match self.waker.unhalt(vcpu, apic_id) {
             Unhalted::WasHalted => {
                 self.stats.to_halted.fetch_add(1, Relaxed);

@@ -106,10 +106,6 @@ impl Entry {
     }
 }
 
-fn waits(standing: Standing) -> bool {
-    matches!(standing, Standing::Preempted | Standing::Kicked)
-}
-
 impl RunQueue {
     /// All vCPUs are away at first.
     pub(super) fn new(vcpus: usize, config: &TokenSched) -> Self {
@@ -229,7 +225,7 @@ impl RunQueue {
         let giver = self.entries.get(from)?;
         if giver.standing != Standing::OnPcpu
             || giver.asked_off.is_some()
-            || !waits(self.standing(to))
+            || !self.standing(to).waits()
         {
             return None;
         }
@@ -261,7 +257,7 @@ impl RunQueue {
         if let Policy::Gang(gang) = &mut self.policy {
             if self.gang_end_ns <= now_ns {
                 let entries = self.entries.iter().enumerate();
-                gang.next(entries.filter(|(_, e)| waits(e.standing)).map(|(i, _)| i));
+                gang.next(entries.filter(|(_, e)| e.standing.waits()).map(|(i, _)| i));
                 self.gang_end_ns = now_ns.saturating_add(self.slice_ns);
             }
             let gang = *gang;
@@ -335,7 +331,7 @@ impl RunQueue {
         let place = (self.next_place + places_lost) << 1 | u64::from(places_lost > 0);
         self.next_place += 1;
         let others = self.entries.iter().enumerate().filter(|(other, entry)| {
-            *other != vcpu && (waits(entry.standing) || entry.standing == Standing::OnPcpu)
+            *other != vcpu && (entry.standing.waits() || entry.standing == Standing::OnPcpu)
         });
         let floor_ns = match from {
             Origin::Absence => others.map(|(_, entry)| entry.virtual_at(now_ns)).min(),
@@ -363,7 +359,7 @@ impl RunQueue {
             return None;
         }
         let entries = self.entries.iter().enumerate();
-        let candidates = entries.filter(|(_, entry)| waits(entry.standing));
+        let candidates = entries.filter(|(_, entry)| entry.standing.waits());
         self.candidates.clear();
         self.candidates
             .extend(candidates.map(|(vcpu, entry)| Candidate {
@@ -414,7 +410,7 @@ impl RunQueue {
     /// Members of the gang that wait and for whom no stranger was told to make room yet.
     fn members_without(&self, gang: &Gang) -> usize {
         let members = self.entries.iter().enumerate();
-        let waiting = members.filter(|(vcpu, e)| gang.has_turn(*vcpu) && waits(e.standing));
+        let waiting = members.filter(|(vcpu, e)| gang.has_turn(*vcpu) && e.standing.waits());
         let asked = self.entries.iter().filter(|e| e.asked_off.is_some());
         waiting.count().saturating_sub(asked.count())
     }

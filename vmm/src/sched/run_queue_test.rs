@@ -92,7 +92,11 @@ impl Driven {
         let on = self.count(|standing| standing == Standing::OnPcpu);
         assert!(on <= self.tokens, "{on} tokens are held after {event:?}");
         assert_eq!(on + self.queue.free(), self.tokens, "after {event:?}");
-        assert_eq!(self.queue.waiting, self.count(waits), "after {event:?}");
+        assert_eq!(
+            self.queue.waiting,
+            self.count(Standing::waits),
+            "after {event:?}"
+        );
         assert!(
             self.queue.free() == 0 || self.queue.waiting == 0,
             "a token is free while somebody waits, after {event:?}"
@@ -128,7 +132,7 @@ impl Driven {
             }
             Event::YieldsTo(from, to) => {
                 let may_give = before[from] == Standing::OnPcpu && queue.asked_off(from).is_none();
-                let is_possible = may_give && waits(before[to]);
+                let is_possible = may_give && before[to].waits();
                 let handed = queue.hand_over(from, to, now_ns);
                 assert_eq!(handed.is_some(), is_possible);
                 if is_possible {

@@ -15,6 +15,13 @@ pub enum Standing {
     Away,
 }
 
+impl Standing {
+    /// Whether it could run and waits for a token.
+    pub fn waits(self) -> bool {
+        matches!(self, Self::Preempted | Self::Kicked)
+    }
+}
+
 /// What a guest with the handshake says of one vCPU. Guest-controlled: anything may be in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Said {

@@ -3,32 +3,23 @@
 use super::control::Request;
 use super::inspect::Activity;
 use super::run::Vcpu;
-use crate::pv::apic_id::{Destination, VcpuIndex};
+use crate::pv::apic_id::Destination;
 use crate::pv::halt::Wake;
 use crate::sched::{Pcpus, Went};
 use crate::spec::KickYield;
 use crate::vcpu::board::Ending;
 
-/// A vCPU's place in the scheduler's tables.
-fn place_of(vcpu: VcpuIndex) -> usize {
-    usize::try_from(vcpu.0).unwrap_or(usize::MAX)
-}
-
 impl Vcpu {
-    fn place(&self) -> usize {
-        place_of(self.index)
-    }
-
     /// Waits for a pCPU where the VMM has them scheduled. Whether the vCPU has one; else somebody
     /// wants its thread's attention.
     pub(super) fn gets_on_pcpu(&mut self) -> bool {
         let Some(sched) = &self.board.sched else {
             return true;
         };
-        if self.has_token && sched.stays_on(self.place()) {
+        if self.has_token && sched.stays_on(self.index.place()) {
             return true;
         }
-        let went = sched.get_on(self.place());
+        let went = sched.get_on(self.index.place());
         // A vCPU that was picked again at once has not been off its pCPU.
         let kept = self.has_token && went == Went::Stayed;
         self.has_token = went != Went::Asked;
@@ -41,14 +32,14 @@ impl Vcpu {
     /// A vCPU that has been off its pCPU does not spin any more.
     fn tells_spin_service(&self) {
         if let (Some(spin), true) = (&self.board.spin, self.has_token) {
-            spin.gets_pcpu(self.place());
+            spin.gets_pcpu(self.index.place());
         }
     }
 
     /// Leaves the pCPU, or the queue for one, until the vCPU asks for one again.
     pub(super) fn leaves_pcpu(&mut self) {
         if let Some(sched) = &self.board.sched {
-            sched.leave(self.place());
+            sched.leave(self.index.place());
             self.has_token = false;
         }
     }
@@ -83,7 +74,7 @@ impl Vcpu {
                 return Wake::Kicked;
             }
         }
-        let wake = sched.halt(self.place());
+        let wake = sched.halt(self.index.place());
         self.has_token = wake == Wake::Kicked;
         self.tells_spin_service();
         wake
@@ -92,7 +83,7 @@ impl Vcpu {
     /// Lets others run, as the guest asks.
     pub(super) fn yields_pcpu(&self) {
         match &self.board.sched {
-            Some(sched) => sched.yield_turn(self.place()),
+            Some(sched) => sched.yield_turn(self.index.place()),
             None => std::thread::yield_now(),
         }
     }
@@ -103,7 +94,7 @@ impl Vcpu {
         if let (Some(sched), KickYield::On) = (&self.board.sched, self.board.kick_yield)
             && let Some(target) = self.board.kick.sole_target(kicked)
         {
-            sched.yield_to(self.place(), place_of(target));
+            sched.yield_to(self.index.place(), target.place());
         }
     }
 

@@ -22,8 +22,7 @@ impl ParkWaker {
     }
 
     fn get(&self, vcpu: VcpuIndex) -> Option<&VcpuShared> {
-        let index = usize::try_from(vcpu.0).ok()?;
-        self.vcpus.get()?.get(index).map(AsRef::as_ref)
+        self.vcpus.get()?.get(vcpu.place()).map(AsRef::as_ref)
     }
 }
 
@@ -37,7 +36,7 @@ impl Waker for ParkWaker {
         };
         let met = shared.halt.kick_asleep();
         if met == Met::Halted {
-            sched.kicked(usize::try_from(vcpu.0).unwrap_or(usize::MAX));
+            sched.kicked(vcpu.place());
         }
         met.into()
     }

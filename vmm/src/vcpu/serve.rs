@@ -215,7 +215,7 @@ fn spin_exit(data: &[u8], board: &Board, shared: &VcpuShared, index: VcpuIndex) 
     let (Some(spin), &[reason]) = (&board.spin, data) else {
         return;
     };
-    let place = usize::try_from(index.0).unwrap_or(usize::MAX);
+    let place = index.place();
     let is_interrupted = |vcpu: usize| {
         let vcpu = board.all().get(vcpu);
         vcpu.is_some_and(|vcpu| vcpu.halt.has_pending_start())

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::value;
-use crate::lab::record::{Record, RunEnding};
+use crate::lab::record::Record;
 use crate::lab::stats::{Interval, Ratio, median, median_interval, paired, unpaired};
-use crate::report::run::Outcome;
 
 /// One combination of factors with all its runs.
 #[derive(Clone, Debug)]
@@ -29,32 +28,16 @@ pub(super) struct Summary {
     pub runs: usize,
 }
 
-/// How a run went wrong; `None` for one that went well.
-pub(super) fn went_wrong(run: &Record) -> Option<&'static str> {
-    match &run.ending {
-        RunEnding::Failed { .. } => Some("failed"),
-        RunEnding::Reported { outcome } => match outcome {
-            Outcome::Completed => None,
-            Outcome::Violated => Some("violated"),
-            Outcome::Hung => Some("hung"),
-            Outcome::Crashed => Some("crashed"),
-            Outcome::Timeout => Some("timed out"),
-            Outcome::Stopped => Some("stopped"),
-            Outcome::Migrated => Some("migrated"),
-        },
-    }
-}
-
 impl Cell {
     /// The runs that went well.
     pub(super) fn good(&self) -> impl Iterator<Item = &Record> {
-        self.runs.iter().filter(|run| went_wrong(run).is_none())
+        self.runs.iter().filter(|run| run.ending.wrong().is_none())
     }
 
     /// How many runs went wrong in which way.
     pub(super) fn wrong(&self) -> BTreeMap<&'static str, usize> {
         let mut wrong = BTreeMap::new();
-        for way in self.runs.iter().filter_map(went_wrong) {
+        for way in self.runs.iter().filter_map(|run| run.ending.wrong()) {
             *wrong.entry(way).or_default() += 1;
         }
         wrong

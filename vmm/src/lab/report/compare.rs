@@ -136,13 +136,7 @@ impl Comparison {
     pub(super) fn findings(&self, layout: &Layout<'_>) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut ratios = Vec::new();
-        let others: Vec<_> = self
-            .a
-            .varying()
-            .into_iter()
-            .map(|(factor, _)| factor)
-            .filter(|factor| !layout.x.is_made_of(factor))
-            .collect();
+        let others = layout.x.others(&self.a);
         for (a, b) in self.cells() {
             let Some(ratio) = b.against(a, THROUGHPUT) else {
                 continue;

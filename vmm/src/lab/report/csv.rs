@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::cell::went_wrong;
 use super::compare::Comparison;
 use super::metric::THROUGHPUT;
 use super::study::Study;
@@ -86,7 +85,7 @@ pub fn runs(study: &Study) -> String {
             run.repetition.to_string(),
             run.seed.to_string(),
             run.started_unix_ms.to_string(),
-            went_wrong(run).unwrap_or("completed").to_owned(),
+            run.ending.wrong().unwrap_or("completed").to_owned(),
             why,
             provenance.host_kind.to_string(),
             provenance.kernel.clone(),

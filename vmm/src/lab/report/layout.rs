@@ -114,6 +114,18 @@ impl X {
         }
     }
 
+    /// The factors that vary in `study` and that the axis is not made of.
+    pub(super) fn others(&self, study: &Study) -> Vec<String> {
+        let varying = study.varying().into_iter().map(|(factor, _)| factor);
+        varying.filter(|factor| !self.is_made_of(factor)).collect()
+    }
+
+    /// The place of `study`'s cells that is farthest out.
+    pub(super) fn last(&self, study: &Study) -> f64 {
+        let places = study.cells.iter().filter_map(|cell| self.place(cell));
+        places.fold(f64::MIN, f64::max)
+    }
+
     /// Whether `factor` is among what the axis is made of.
     pub(super) fn is_made_of(&self, factor: &str) -> bool {
         match self {

@@ -1,6 +1,6 @@
 //! All cells and metrics, as tables.
 
-use super::cell::{Cell, went_wrong};
+use super::cell::Cell;
 use super::compare::Comparison;
 use super::html::{escape, table};
 use super::metric::{self, THROUGHPUT};
@@ -174,7 +174,7 @@ pub(super) fn wrong_runs(study: &Study) -> String {
         .flat_map(|cell| cell.runs.iter().map(move |run| (cell, run)));
     let rows: Vec<_> = cells
         .filter_map(|(cell, run)| {
-            let mut row = vec![run.run.to_string(), escape(went_wrong(run)?)];
+            let mut row = vec![run.run.to_string(), escape(run.ending.wrong()?)];
             row.extend(factors.iter().map(|factor| escape(cell.factor(factor))));
             row.push(match &run.ending {
                 RunEnding::Failed { why } => escape(why),

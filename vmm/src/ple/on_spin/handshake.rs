@@ -30,14 +30,12 @@
 //! knows itself: who was kicked is next for something, then who was preempted, as kick-yield.
 
 use super::queue::{Place, ahead, has_tickets, tickets_ahead};
-use super::{
-    Action, Patience, Tell, Verdict, after_last_boosted, first_eligible, kick_yield, waits_for_pcpu,
-};
+use super::{Action, Patience, Tell, Verdict, after_last_boosted, first_eligible, kick_yield};
 use crate::sched::view::{Said, Standing, VcpuView, View};
 
 /// Decides.
 pub(super) fn decide(view: &View<'_>) -> Verdict {
-    let is_overcommitted = view.vcpus.iter().any(waits_for_pcpu);
+    let is_overcommitted = view.vcpus.iter().any(|vcpu| vcpu.standing.waits());
     Verdict {
         patience: match is_overcommitted {
             true => Patience::Bounded,
@@ -107,7 +105,7 @@ fn behind(view: &View<'_>, holder: &VcpuView) -> Option<usize> {
 fn one_of_the_waiters(view: &View<'_>, lock: u64) -> Verdict {
     let may_have_it = |vcpu: &VcpuView| {
         let waits = vcpu.said.is_some_and(|said| said.waiting_lock == lock);
-        waits && waits_for_pcpu(vcpu) && !vcpu.has_lent
+        waits && vcpu.standing.waits() && !vcpu.has_lent
     };
     let kicked = after_last_boosted(view)
         .find(|(_, vcpu)| may_have_it(vcpu) && vcpu.standing == Standing::Kicked);
@@ -128,7 +126,7 @@ fn one_of_the_waiters(view: &View<'_>, lock: u64) -> Verdict {
 fn somebody_else(view: &View<'_>, lock: u64) -> Option<usize> {
     let find = |is_good: fn(&VcpuView, Said) -> bool| {
         after_last_boosted(view)
-            .filter(|(_, vcpu)| waits_for_pcpu(vcpu) && !vcpu.has_lent)
+            .filter(|(_, vcpu)| vcpu.standing.waits() && !vcpu.has_lent)
             .map(|(index, vcpu)| (index, vcpu, vcpu.said.unwrap_or_default()))
             .find(|(_, vcpu, said)| said.waiting_lock != lock && is_good(vcpu, *said))
             .map(|(index, ..)| index)

@@ -20,7 +20,7 @@ use std::time::Duration;
 pub use set::VcpuSet;
 
 use super::config::OnSpin;
-use crate::sched::view::{Standing, VcpuView, View};
+use crate::sched::view::{VcpuView, View};
 
 /// What becomes of the spinner's pCPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,11 +123,6 @@ fn first_eligible(view: &View<'_>, may_run: impl Fn(&VcpuView) -> bool) -> Verdi
         flips,
         ..action.into()
     }
-}
-
-/// Whether a vCPU could run at once if it had a pCPU.
-fn waits_for_pcpu(vcpu: &VcpuView) -> bool {
-    matches!(vcpu.standing, Standing::Preempted | Standing::Kicked)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::sched::view::Said;
+use crate::sched::view::Standing;
 
 const ALL: [OnSpin; 7] = [
     OnSpin::None,
@@ -75,7 +76,7 @@ proptest! {
             if let Action::YieldTo(target) | Action::LendTo(target) = verdict.action {
                 prop_assert!(target != spinner, "{on_spin:?}");
                 let target = vcpus.get(target);
-                prop_assert!(target.is_some_and(waits_for_pcpu), "{on_spin:?} {target:?}");
+                prop_assert!(target.is_some_and(|vcpu| vcpu.standing.waits()), "{on_spin:?} {target:?}");
             }
             for flipped in verdict.flips.iter() {
                 let flipped = vcpus.get(flipped);

@@ -1,7 +1,6 @@
 //! Who waits for a lock in which order, as far as the guest says. All of it may be lies: whatever is
 //! computed from it only picks one vCPU among those that can run.
 
-use super::waits_for_pcpu;
 use crate::sched::view::{Said, Standing, View};
 
 /// A vCPU's place in the queue for a lock. The smaller, the sooner.
@@ -72,7 +71,7 @@ pub(super) fn ahead(view: &View<'_>, lock: u64, serving: u32, place: Place) -> A
         }
         match vcpu.standing {
             _ if vcpu.has_lent => ahead.on_pcpu += 1,
-            _ if waits_for_pcpu(vcpu) => {
+            _ if vcpu.standing.waits() => {
                 if best.is_none_or(|best| its < best) {
                     best = Some(its);
                     ahead.foremost = Some(index);

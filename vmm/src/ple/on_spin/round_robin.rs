@@ -5,7 +5,7 @@
 //! (as at the start) it begins at vCPU 0 again, and boosts that one for as long as it can be boosted.
 //! `5cfc2aabcb28` repaired it in 2012.
 
-use super::{Action, Verdict, waits_for_pcpu};
+use super::{Action, Verdict};
 use crate::sched::view::View;
 
 /// Yields to the next in turn.
@@ -18,7 +18,11 @@ pub(super) fn decide(view: &View<'_>) -> Verdict {
     let target = (first..count)
         .chain(0..first)
         .filter(|index| *index != view.spinner)
-        .find(|index| view.vcpus.get(*index).is_some_and(waits_for_pcpu));
+        .find(|index| {
+            view.vcpus
+                .get(*index)
+                .is_some_and(|vcpu| vcpu.standing.waits())
+        });
     target.map_or(Action::Nothing, Action::YieldTo).into()
 }
 

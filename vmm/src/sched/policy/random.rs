@@ -3,19 +3,13 @@
 //! picks whatever happened before.
 
 use super::Candidate;
+use crate::random::mix;
 
 /// The rank of `vcpu` in decision `decision`; the greatest is the best. SplitMix64's output
-/// function (Steele, Lea and Flood 2014) over the three numbers.
+/// function over the three numbers.
 pub(super) fn rank(seed: u64, decision: u64, vcpu: usize) -> u64 {
     let vcpu = u64::try_from(vcpu).unwrap_or(u64::MAX);
     mix(mix(mix(seed).wrapping_add(decision)).wrapping_add(vcpu))
-}
-
-fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ z >> 31
 }
 
 pub(super) fn pick(draws: &[u64], candidates: &[Candidate]) -> Option<usize> {

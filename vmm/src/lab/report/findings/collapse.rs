@@ -9,12 +9,7 @@ use crate::lab::stats::Verdict;
 
 /// Of every line the last point against the first.
 pub(super) fn findings(study: &Study, layout: &Layout<'_>) -> Vec<Finding> {
-    let others: Vec<_> = study
-        .varying()
-        .into_iter()
-        .map(|(factor, _)| factor)
-        .filter(|factor| !layout.x.is_made_of(factor))
-        .collect();
+    let others = layout.x.others(study);
     let mut findings = Vec::new();
     for (label, cells) in layout::grouped(&study.cells, &others) {
         let cells = layout::placed(&layout.x, cells);

@@ -28,20 +28,13 @@ pub(super) fn findings(study: &Study, layout: &Layout<'_>) -> Vec<Finding> {
         .filter(|factor| baseline.contains(factor))
         .cloned()
         .collect();
-    let last = study
-        .cells
-        .iter()
-        .filter_map(|cell| layout.x.place(cell))
-        .fold(f64::MIN, f64::max);
+    let mut context = layout.x.others(study);
+    context.retain(|factor| !compared.contains(factor));
+    let last = layout.x.last(study);
     let subject = subject(study);
     let finding = |cell: &Cell| {
         let base = study.base_of(cell)?;
         let ratio = cell.paired_with(base, subject)?;
-        let context: Vec<_> = varying
-            .iter()
-            .filter(|factor| !compared.contains(factor) && !layout.x.is_made_of(factor))
-            .cloned()
-            .collect();
         let place = match &layout.x {
             // It is what is compared.
             X::Number(factor) | X::Names(factor, _) if compared.contains(factor) => String::new(),

@@ -55,12 +55,8 @@ fn throughput(cell: &Cell) -> Option<f64> {
 impl<'a> View<'a> {
     /// `16 vCPUs on 2 pCPUs, pv-ticket-head`: all but the handler.
     fn place(&self, cell: &Cell) -> (String, String) {
-        let varying = self.study.varying().into_iter().map(|(factor, _)| factor);
-        let others: Vec<_> = varying
-            .filter(|factor| {
-                factor != HANDLER && factor != "ple" && !self.layout.x.is_made_of(factor)
-            })
-            .collect();
+        let mut others = self.layout.x.others(self.study);
+        others.retain(|factor| factor != HANDLER && factor != "ple");
         (
             sentence::place(&self.layout.x, cell),
             layout::label(cell, &others),

@@ -14,17 +14,9 @@ const KICK: &str = "kick_p50_ns";
 
 /// Every combination with the yield against the same one without.
 pub(super) fn findings(study: &Study, layout: &Layout<'_>) -> Vec<Finding> {
-    let last = study
-        .cells
-        .iter()
-        .filter_map(|cell| layout.x.place(cell))
-        .fold(f64::MIN, f64::max);
-    let others: Vec<_> = study
-        .varying()
-        .into_iter()
-        .map(|(factor, _)| factor)
-        .filter(|factor| factor != FACTOR && !layout.x.is_made_of(factor))
-        .collect();
+    let last = layout.x.last(study);
+    let mut others = layout.x.others(study);
+    others.retain(|factor| factor != FACTOR);
     let with = study
         .cells
         .iter()

@@ -6,12 +6,7 @@ use crate::lab::report::study::Study;
 
 /// Every cell in which runs went wrong.
 pub(in crate::lab::report) fn findings(study: &Study, layout: &Layout<'_>) -> Vec<Finding> {
-    let others: Vec<_> = study
-        .varying()
-        .into_iter()
-        .map(|(factor, _)| factor)
-        .filter(|factor| !layout.x.is_made_of(factor))
-        .collect();
+    let others = layout.x.others(study);
     let cells = study.cells.iter().filter(|cell| !cell.wrong().is_empty());
     let finding = |cell: &super::super::cell::Cell| {
         let (place, rest) = (
