@@ -1,102 +1,21 @@
 //! The payload's command line: `key=value` words, as the guest reads them and as the host checks
 //! them before the guest starts.
 
+mod choices;
 mod quantity;
 
+pub use choices::{Apic, Clocks, Interface, Mode, Ring, Threshold, TicketWidth, Timing};
 use quantity::{milliseconds, size};
 
 use crate::conformance::Case;
-use crate::lock::{LockKind, TicketBits};
+use crate::havoc::Deeds;
+use crate::lock::{self, LockKind, TicketBits};
 use crate::pv::WaitEarly;
-
-/// Where the workload runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ring {
-    /// 3 where CPL 0 is emulated, 0 elsewhere.
-    Auto,
-    /// CPL 0.
-    Zero,
-    /// CPL 3 with IOPL 3.
-    Three,
-}
-
-/// How long a waiter spins before its slow path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Threshold {
-    /// Iterations of the spin loop.
-    Spins(u32),
-    /// Nanoseconds, turned into spins by a calibration at boot.
-    Nanoseconds(u32),
-}
-
-/// Width of a ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TicketWidth {
-    /// The smallest that numbers the CPUs.
-    Auto,
-    /// `u8` tickets.
-    Small,
-    /// `u16` tickets.
-    Large,
-}
-
-/// What the payload does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// The lock stress test.
-    Stress,
-    /// The hypercall conformance cases named in [`Args::cases`].
-    Conformance,
-    /// Kick latency: CPU 0 kicks CPU 1, which halts again at once.
-    Latency,
-}
-
-/// How the local APICs are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Apic {
-    /// x2APIC where CPUID offers it.
-    Auto,
-    /// Memory mapped, 8-bit IDs.
-    XApic,
-    /// MSRs, 32-bit IDs.
-    X2Apic,
-}
-
-/// Whether each wait for a lock is timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timing {
-    /// Two TSC reads an acquisition, a wait histogram.
-    On,
-    /// None: the loop is lock, work, unlock and nothing else.
-    Off,
-}
-
-/// Whether the clocks are checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clocks {
-    /// TSC and kvmclock are read twice a turn and must not go back.
-    On,
-    /// They are not looked at.
-    Off,
-}
-
-/// Whose interface the PV locks use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interface {
-    /// Xen's where the host shows it, else KVM's.
-    Auto,
-    /// None: PV locks run natively.
-    Native,
-    /// KVM's, where CPUID offers PV_UNHALT.
-    Kvm,
-    /// Xen's; the guest gives up where the host does not show it.
-    Xen,
-}
 
 /// The parsed command line. Defaults are in [`Args::DEFAULT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Args<'a> {
-    /// `mode=stress|conformance|latency`.
+    /// `mode=stress|conformance|latency|havoc`.
     pub mode: Mode,
     /// `lock=NAME`, see [`LockKind`].
     pub lock: LockKind,
@@ -151,6 +70,10 @@ pub struct Args<'a> {
     pub nopvspin: bool,
     /// `cases=A,B,…` for [`Mode::Conformance`].
     pub cases: &'a str,
+    /// `deeds=all` or `deeds=NAME,NAME,…` for [`Mode::Havoc`].
+    pub deeds: Deeds,
+    /// `turns=N` for [`Mode::Havoc`]: how many turns all CPUs take together (0: until the time is over).
+    pub turns: u32,
 }
 
 /// A word of the command line that cannot be used.
@@ -164,11 +87,12 @@ pub struct BadArg<'a> {
 
 /// What an unknown key is answered with.
 pub const KEYS: &str = "one of lock, tickets, ring, threshold, locks, hold, think, seconds, settle, seed, \
-                        mortal, linger, window, wait-early, timing, clocks, io, fill, dirty, apic, mode, cases, pv, nopvspin, \
+                        mortal, linger, window, wait-early, timing, clocks, io, fill, dirty, apic, mode, cases, deeds, turns, pv, nopvspin, \
                         xen_nopvspin";
 
-const LOCKS: &str =
-    "lock=ticket|pv-ticket|pv-ticket-head|byte|tas|mcs|qspinlock|pv-qspinlock|preemptable-ticket";
+const DEEDS: &str = "deeds=all or names of ports, strings, mmio, msrs, apic, ipis, kicks, \
+                     hypercalls, xen, tables, registers, stubs, pages, halts, vmcall, reckless, \
+                     with commas between them";
 
 const MAX_ITERATIONS: u32 = 1 << 31;
 
@@ -203,6 +127,8 @@ impl<'a> Args<'a> {
         xen_nopvspin: false,
         nopvspin: false,
         cases: "",
+        deeds: Deeds::SURVIVABLE,
+        turns: 0,
     };
 
     /// Reads `line`; `unknown` decides about words whose key is not ours (other VMMs add some).
@@ -244,9 +170,7 @@ impl<'a> Args<'a> {
     /// The ticket width for `cpus` CPUs.
     pub fn ticket_bits(&self, cpus: u32) -> TicketBits {
         match self.tickets {
-            TicketWidth::Auto => {
-                TicketBits::for_cpus(self.lock, cpus).unwrap_or(TicketBits::Sixteen)
-            }
+            TicketWidth::Auto => self.lock.tickets_for(cpus).unwrap_or(TicketBits::Sixteen),
             TicketWidth::Small => TicketBits::Eight,
             TicketWidth::Large => TicketBits::Sixteen,
         }
@@ -273,11 +197,12 @@ impl<'a> Args<'a> {
                     "stress" => Mode::Stress,
                     "conformance" => Mode::Conformance,
                     "latency" => Mode::Latency,
-                    _ => return Err(bad("mode=stress|conformance|latency")),
+                    "havoc" => Mode::Havoc,
+                    _ => return Err(bad("mode=stress|conformance|latency|havoc")),
                 }
             }
             "lock" => {
-                self.lock = LockKind::from_name(value).ok_or(bad(LOCKS))?;
+                self.lock = LockKind::from_name(value).ok_or(bad(lock::EXPECTED))?;
             }
             "tickets" => {
                 self.tickets = match value {
@@ -371,6 +296,10 @@ impl<'a> Args<'a> {
                 }
                 self.cases = value;
             }
+            "deeds" => {
+                self.deeds = Deeds::parse(value).ok_or(bad(DEEDS))?;
+            }
+            "turns" => self.turns = count(u32::MAX, "turns=N")?,
             "pv" => {
                 self.pv = match value {
                     "auto" => Interface::Auto,

@@ -13,7 +13,7 @@ fn an_empty_line_gives_the_defaults() {
 fn every_key_is_read() {
     let args = parse(
         "lock=byte tickets=large ring=3 threshold=20000ns locks=7 hold=1 think=2 seconds=1.5 settle=0.5 \
-         seed=9 mortal=0 linger=5 window=6 wait-early=off timing=off clocks=on io=7 fill=64K dirty=8 apic=xapic mode=latency cases=cpl3,known-id nopvspin pv=xen \
+         seed=9 mortal=0 linger=5 window=6 wait-early=off timing=off clocks=on io=7 fill=64K dirty=8 apic=xapic mode=latency cases=cpl3,known-id deeds=kicks,msrs turns=9 nopvspin pv=xen \
          xen_nopvspin",
     );
     assert_eq!(
@@ -44,6 +44,8 @@ fn every_key_is_read() {
             xen_nopvspin: true,
             nopvspin: true,
             cases: "cpl3,known-id",
+            deeds: Deeds::parse("kicks,msrs").unwrap(),
+            turns: 9,
         })
     );
 }

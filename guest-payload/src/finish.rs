@@ -12,7 +12,8 @@ use guest_payload::stats;
 use crate::arch::instr::rdtsc;
 use crate::arch::serial::{print, print_u64};
 use crate::arch::{clock, smp};
-use crate::setup::{self, Setup};
+use crate::objects;
+use crate::setup::Setup;
 use crate::shared::{RESULTS, exit};
 
 /// Takes CPU `index` out of the workload. The last one ends the machine.
@@ -41,7 +42,7 @@ fn sum(field: impl Fn(&CpuResults) -> &AtomicU64) -> u64 {
 
 /// Each lock counted its acquisitions without an atomic: a lost count is a broken lock.
 fn compare_sums(own: &CpuResults) {
-    let inside: u64 = setup::objects()
+    let inside: u64 = objects::all()
         .iter()
         .map(|o| o.acquisitions.load(Relaxed))
         .sum();

@@ -17,10 +17,11 @@ use guest_payload::stats;
 
 use crate::arch::instr::{delay, rdtsc};
 use crate::arch::smp;
+use crate::critical_section::{Checks, acquire, lock_of, release};
+use crate::objects;
 use crate::platform::Machine;
-use crate::setup;
+use crate::random::Random;
 use crate::witness::Witness;
-use crate::workload::{Checks, Random, acquire, lock_of, release};
 
 /// Uses of one object before it is freed: one CPU releases while the other is the last.
 const USES: u32 = 2;
@@ -83,7 +84,7 @@ pub(crate) fn prepare(args: &Args<'_>, cpus: u32) {
     if args.mortal == 0 {
         return;
     }
-    let objects = setup::objects();
+    let objects = objects::all();
     let mut next = args.locks;
     for slot in &SLOTS[..slot_count(cpus) as usize] {
         revive(&objects[next as usize]);
@@ -137,7 +138,7 @@ pub(crate) fn turn<L: RawLock, W: Witness>(
         return now(args);
     }
     let number = slot.object.load(Relaxed);
-    let object = &setup::objects()[number as usize];
+    let object = &objects::all()[number as usize];
     let lock = lock_of::<L>(object);
     let results = cpu.results();
     let asked = now(args);
@@ -163,7 +164,7 @@ pub(crate) fn turn<L: RawLock, W: Witness>(
 
 /// Frees `number` and puts this CPU's buried object, if it rested in peace, in its place.
 fn bury(slot: &Slot, number: u32, cpu: u32) {
-    let objects = setup::objects();
+    let objects = objects::all();
     let results = &smp::cpus()[cpu as usize];
     poison(&objects[number as usize]);
     stats::add(&results.freed, 1);
@@ -183,3 +184,5 @@ fn bury(slot: &Slot, number: u32, cpu: u32) {
     slot.claims
         .store(generation << 32 | u64::from(USES), Release);
 }
+
+const _: () = assert!(LOCK_BYTES.is_multiple_of(8) && POISON_BYTE & 1 == 1);

@@ -5,7 +5,7 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::abi::TraceEvent;
-use crate::pv::LockAddress;
+use crate::lock::LockAddress;
 
 /// One step of a wait or of a release that kicks. The numbers are the ABI of
 /// [`TraceEvent::step`].

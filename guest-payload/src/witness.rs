@@ -8,7 +8,8 @@ use guest_payload::abi::{CpuResults, LockObject, PORT_SEQUENCE};
 use guest_payload::args::{Args, Clocks};
 use guest_payload::clocks::{Handover, Monotonic, Order, PvClock};
 use guest_payload::content::Dirtying;
-use guest_payload::pv::{Cpu, Handshake, LockAddress, handshake};
+use guest_payload::lock::LockAddress;
+use guest_payload::pv::{Cpu, Handshake, handshake};
 use guest_payload::sequence::{Arrival, Sequence};
 use guest_payload::stats;
 

@@ -5,28 +5,21 @@ use core::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
-use guest_payload::abi::{CPU_RUNNING, CpuResults, LockObject, STATE_RUNNING};
+use guest_payload::abi::{CPU_RUNNING, LockObject, STATE_RUNNING};
 use guest_payload::args::{Args, Mode, Threshold, Timing};
-use guest_payload::lock::byte::ByteLock;
-use guest_payload::lock::mcs::McsLock;
-use guest_payload::lock::preemptable_ticket::PreemptableTicket;
-use guest_payload::lock::pv_qspinlock::PvQspinlock;
-use guest_payload::lock::pv_ticket::PvTicket;
-use guest_payload::lock::pv_ticket_head::PvTicketHead;
-use guest_payload::lock::qspinlock::Qspinlock;
-use guest_payload::lock::tas::TasLock;
-use guest_payload::lock::ticket::Ticket;
-use guest_payload::lock::{LockKind, RawLock, TicketBits, U8, U16};
+use guest_payload::lock::{RawLock, Visit};
 use guest_payload::pv::{Backend, Cpu, WaitingCpus};
 use guest_payload::stats;
 
 use crate::arch::instr::{delay, pause, rdtsc};
 use crate::arch::{clock, ring3, smp};
+use crate::critical_section::{Checks, acquire, lock_of, release};
 use crate::platform::Machine;
+use crate::random::Random;
 use crate::setup::{self, Setup};
 use crate::shared::{RESULTS, crash};
 use crate::witness::{Blind, Watching, Witness};
-use crate::{finish, handshake_memory, latency, mortal, trace_memory, witness};
+use crate::{finish, handshake_memory, latency, mortal, objects, trace_memory, witness};
 
 static WAITING: WaitingCpus = WaitingCpus::new();
 /// Where nobody tells the TSC's frequency, so that a run ends at all.
@@ -72,31 +65,12 @@ extern "C" fn run(index: u64) -> ! {
     if setup.args.mode == Mode::Latency {
         latency::run(index, setup);
     } else {
-        match (setup.args.lock, setup.bits) {
-            (LockKind::Ticket, TicketBits::Eight) => stress::<Ticket<U8>>(index, &cpu, setup),
-            (LockKind::Ticket, TicketBits::Sixteen) => stress::<Ticket<U16>>(index, &cpu, setup),
-            (LockKind::PvTicket, TicketBits::Eight) => stress::<PvTicket<U8>>(index, &cpu, setup),
-            (LockKind::PvTicket, TicketBits::Sixteen) => {
-                stress::<PvTicket<U16>>(index, &cpu, setup)
-            }
-            (LockKind::PvTicketHead, TicketBits::Eight) => {
-                stress::<PvTicketHead<U8>>(index, &cpu, setup)
-            }
-            (LockKind::PvTicketHead, TicketBits::Sixteen) => {
-                stress::<PvTicketHead<U16>>(index, &cpu, setup);
-            }
-            (LockKind::Byte, _) => stress::<ByteLock>(index, &cpu, setup),
-            (LockKind::Tas, _) => stress::<TasLock>(index, &cpu, setup),
-            (LockKind::Mcs, _) => stress::<McsLock>(index, &cpu, setup),
-            (LockKind::Qspinlock, _) => stress::<Qspinlock>(index, &cpu, setup),
-            (LockKind::PvQspinlock, _) => stress::<PvQspinlock>(index, &cpu, setup),
-            (LockKind::PreemptableTicket, TicketBits::Eight) => {
-                stress::<PreemptableTicket<U8>>(index, &cpu, setup);
-            }
-            (LockKind::PreemptableTicket, TicketBits::Sixteen) => {
-                stress::<PreemptableTicket<U16>>(index, &cpu, setup);
-            }
-        }
+        let stress = Stress {
+            index,
+            cpu: &cpu,
+            setup,
+        };
+        setup.args.lock.visit(setup.bits, stress);
     }
     finish::leave(index, setup)
 }
@@ -166,92 +140,23 @@ fn wait_for_start(index: u32, setup: &Setup) {
     cpus[index as usize].state.store(CPU_RUNNING, Relaxed);
 }
 
-/// xorshift64*: enough to spread CPUs over locks and think times, the same for the same seed.
-#[derive(Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    fn new(seed: u64, cpu: u32) -> Self {
-        Self((seed ^ u64::from(cpu + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1)
-    }
-
-    /// A number below `limit`.
-    pub(crate) fn below(&mut self, limit: u32) -> u32 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let high = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
-        ((high * u64::from(limit)) >> 32) as u32
-    }
+/// One CPU's turns with a lock.
+struct Stress<'a> {
+    index: u32,
+    cpu: &'a Cpu<'static, Machine>,
+    setup: &'a Setup,
 }
 
-/// What the critical section checks.
-#[derive(Debug)]
-pub(crate) struct Checks {
-    me: u32,
-    results: &'static CpuResults,
-    ticket_mask: Option<u32>,
-    increment: u32,
-}
+impl Visit for Stress<'_> {
+    type Output = ();
 
-impl Checks {
-    /// Just inside the lock, having been served `ticket`.
-    #[inline(always)]
-    pub(crate) fn enter(&self, object: &LockObject, ticket: u32) {
-        if object.owner.load(Relaxed) != 0 {
-            stats::add(&self.results.mutual_exclusion, 1);
+    fn visit<L: RawLock>(self) {
+        let Self { index, cpu, setup } = self;
+        if witness::is_wanted(&setup.args) {
+            turns::<L, _>(index, cpu, setup, Watching::new(&setup.args, index, cpu));
+        } else {
+            turns::<L, _>(index, cpu, setup, Blind);
         }
-        object.owner.store(self.me, Relaxed);
-        if let Some(mask) = self.ticket_mask {
-            let expected = object
-                .last_ticket
-                .load(Relaxed)
-                .wrapping_add(self.increment)
-                & mask;
-            if object.has_last_ticket.load(Relaxed) != 0 && ticket != expected {
-                stats::add(&self.results.fifo, 1);
-            }
-            object.last_ticket.store(ticket, Relaxed);
-            object.has_last_ticket.store(1, Relaxed);
-        }
-    }
-
-    /// Just before the release.
-    #[inline(always)]
-    pub(crate) fn leave(&self, object: &LockObject) {
-        stats::add(&object.acquisitions, 1);
-        if object.owner.load(Relaxed) != self.me {
-            stats::add(&self.results.mutual_exclusion, 1);
-        }
-        object.owner.store(0, Relaxed);
-    }
-}
-
-/// The lock inside `object`.
-pub(crate) fn lock_of<L: RawLock>(object: &LockObject) -> &L {
-    const { assert!(size_of::<L>() <= guest_payload::abi::LOCK_BYTES) };
-    // SAFETY: the first LOCK_BYTES of every object belong to its lock, which is all atomics; the
-    // kind is the same for the whole run, and zero is its unlocked state.
-    unsafe { &*object.lock.get().cast::<L>() }
-}
-
-/// Takes the lock. A function of its own, so that its code can be looked at.
-#[inline(never)]
-pub(crate) fn acquire<L: RawLock>(lock: &L, cpu: &Cpu<'static, Machine>) -> u32 {
-    lock.lock(cpu)
-}
-
-/// Releases the lock. A function of its own, so that its code can be looked at.
-#[inline(never)]
-pub(crate) fn release<L: RawLock>(lock: &L, cpu: &Cpu<'static, Machine>) {
-    lock.unlock(cpu);
-}
-
-fn stress<L: RawLock>(index: u32, cpu: &Cpu<'static, Machine>, setup: &Setup) {
-    if witness::is_wanted(&setup.args) {
-        turns::<L, _>(index, cpu, setup, Watching::new(&setup.args, index, cpu));
-    } else {
-        turns::<L, _>(index, cpu, setup, Blind);
     }
 }
 
@@ -262,17 +167,12 @@ fn turns<L: RawLock, W: Witness>(
     mut witness: W,
 ) {
     let args = &setup.args;
-    let checks = Checks {
-        me: index + 1,
-        results: cpu.results(),
-        ticket_mask: setup::ticket_mask(args.lock, setup.bits),
-        increment: args.lock.ticket_increment(),
-    };
+    let checks = Checks::new(index, cpu.results(), args.lock, setup.bits);
     let mut random = Random::new(args.seed, index);
     let start = RESULTS.start_tsc.load(Relaxed);
     let deadline = RESULTS.deadline_tsc.load(Relaxed);
     let mut has_settled = args.settle_ms == 0;
-    let locks = &setup::objects()[..args.locks as usize];
+    let locks = &objects::all()[..args.locks as usize];
     let mut turn = 0_u32;
     loop {
         turn = turn.wrapping_add(1);
@@ -288,7 +188,7 @@ fn turns<L: RawLock, W: Witness>(
         };
         if !has_settled && now >= start {
             has_settled = true;
-            stats::settle(checks.results);
+            stats::settle(cpu.results());
         }
         if now >= deadline {
             return;
@@ -318,7 +218,7 @@ fn one<L: RawLock, W: Witness>(
         checks.leave(object);
         witness.releasing(object);
         release(lock, cpu);
-        stats::add(&checks.results.acquisitions, 1);
+        stats::add(&cpu.results().acquisitions, 1);
         return if turn.is_multiple_of(1024) {
             rdtsc()
         } else {
@@ -334,7 +234,7 @@ fn one<L: RawLock, W: Witness>(
     checks.leave(object);
     witness.releasing(object);
     release(lock, cpu);
-    stats::add(&checks.results.acquisitions, 1);
-    stats::record_wait(checks.results, served.saturating_sub(asked));
+    stats::add(&cpu.results().acquisitions, 1);
+    stats::record_wait(cpu.results(), served.saturating_sub(asked));
     served
 }

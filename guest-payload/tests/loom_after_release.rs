@@ -6,14 +6,7 @@ mod machine;
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use guest_payload::lock::byte::ByteLock;
-use guest_payload::lock::mcs::McsLock;
-use guest_payload::lock::preemptable_ticket::PreemptableTicket;
-use guest_payload::lock::pv_qspinlock::PvQspinlock;
-use guest_payload::lock::pv_ticket::PvTicket;
-use guest_payload::lock::pv_ticket_head::PvTicketHead;
-use guest_payload::lock::qspinlock::Qspinlock;
-use guest_payload::lock::{RawLock, U8};
+use guest_payload::lock::{AfterRelease, LockKind, RawLock, TicketBits, U8};
 use guest_payload::pv::Backend;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -29,7 +22,7 @@ struct Seen {
 
 /// Two CPUs use a lock once each; whoever comes last frees it. That is right by the rules of
 /// locks: the other has released it, and will not take it again.
-fn free_after_last_use<L: RawLock + Send + 'static>() -> Seen {
+fn free_after_last_use<L: RawLock>() -> Seen {
     static USERS: u32 = 2;
     let results = leak_results(2);
     let touched = std::sync::Arc::new(AtomicU32::new(0));
@@ -69,34 +62,46 @@ fn use_once<L: RawLock>(machine: &Machine<L>, index: usize, users_left: &UnsafeC
     }
 }
 
-#[test]
-fn v8_touches_the_lock_after_its_release_and_is_caught() {
-    let seen = free_after_last_use::<PvTicket<U8>>();
-    assert_ne!(seen.touched, 0);
-    assert_ne!(seen.reported, 0);
+macro_rules! after_release_tests {
+    ($(
+        $number:literal $file:ident::$lock:ident$(<$width:ident>)?,
+        $kind:ident $name:literal, $order:ident, $waits:ident;
+    )*) => {
+        $(mod $file {
+            use super::*;
+
+            #[allow(dead_code, reason = "not all locks have a width")]
+            type W = U8;
+
+            #[test]
+            fn it_touches_itself_after_its_release_only_if_it_says_so() {
+                assert_as_it_says::<guest_payload::lock::$file::$lock$(<$width>)?>();
+            }
+        })*
+    };
 }
 
-#[test]
-fn linux_4_0_never_touches_the_lock_after_its_release() {
-    let seen = free_after_last_use::<PvTicketHead<U8>>();
-    assert_eq!(seen.touched, 0);
-    assert_eq!(seen.reported, 0);
+guest_payload::locks!(after_release_tests);
+
+fn assert_as_it_says<L: RawLock>() {
+    let seen = free_after_last_use::<L>();
+    match L::FACTS.after_release {
+        AfterRelease::LeavesIt => {
+            assert_eq!(seen.touched, 0);
+            assert_eq!(seen.reported, 0);
+        }
+        AfterRelease::LooksBack => {
+            assert_ne!(seen.touched, 0);
+            assert_ne!(seen.reported, 0);
+        }
+    }
 }
 
+/// The bug of V8 that Linux 4.0 fixed.
 #[test]
-fn queued_locks_never_touch_the_lock_after_their_release() {
-    assert_eq!(free_after_last_use::<McsLock>().touched, 0);
-    assert_eq!(free_after_last_use::<Qspinlock>().touched, 0);
-    assert_eq!(free_after_last_use::<PvQspinlock>().touched, 0);
-}
-
-#[test]
-fn the_preemptable_ticket_lock_never_touches_the_lock_after_its_release() {
-    assert_eq!(free_after_last_use::<PreemptableTicket<U8>>().touched, 0);
-}
-
-#[test]
-fn the_byte_lock_touches_the_lock_after_its_release_and_is_caught() {
-    let seen = free_after_last_use::<ByteLock>();
-    assert_ne!(seen.reported, 0);
+fn of_the_pv_ticket_locks_v8s_alone_looks_back() {
+    use AfterRelease::{LeavesIt, LooksBack};
+    let of = |kind: LockKind| kind.facts(TicketBits::Eight).after_release;
+    assert_eq!(of(LockKind::PvTicket), LooksBack);
+    assert_eq!(of(LockKind::PvTicketHead), LeavesIt);
 }

@@ -2,11 +2,19 @@
 //!
 //! A byte and a count of the CPUs in the slow path. Whoever comes first takes it; its release
 //! kicks any one of the waiters. Like V8 it looks at itself after its release.
+//!
+//! | operation | ordering | pairs with | loom model |
+//! |---|---|---|---|
+//! | `try_lock`, xchg | Acquire | `release`, `release_locked` | H `byte::…` |
+//! | `release_locked`, xchg | SeqCst, barrier `Release` | `enter_slowpath` | H `byte::by_kicks::…`; without it fails `the_release_needs_its_barrier` |
+//! | `enter_slowpath`, counts itself | SeqCst add, barrier `Announce` | `release_locked` | H `byte::by_kicks::…`; without it fails `the_announcement_needs_its_barrier` |
+//! | `leave_slowpath` | Relaxed | nothing: a stale count is a kick too many | H `byte::…` |
 
 use crate::abi::POISON_BYTE;
 use crate::key::{self, Unlock};
-use crate::lock::RawLock;
-use crate::pv::{LockAddress, Patience, PvLockOps, SlowPath, Waited};
+use crate::lock::address::LockAddress;
+use crate::lock::{AfterRelease, Facts, LockWordView, RawLock};
+use crate::pv::{Patience, PvLockOps, SlowPath, Waited};
 use crate::sync::{
     AtomicU8, AtomicU16, Barrier,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
@@ -30,6 +38,15 @@ pub struct ByteLock {
 }
 
 impl RawLock for ByteLock {
+    const FACTS: Facts = Facts {
+        what: "the PV spinlock before ticket locks: a byte and a count of waiters",
+        bytes: "`u8` held, a byte of padding, `u16` CPUs in the slow path",
+        // Spinners are counted in 16 bits.
+        max_cpus: u16::MAX as u32,
+        after_release: AfterRelease::LooksBack,
+        ..Facts::PLAIN
+    };
+
     #[cfg(not(loom))]
     const INIT: Self = Self {
         lock: AtomicU8::new(FREE),
@@ -57,6 +74,16 @@ impl RawLock for ByteLock {
         &self.life
     }
 
+    fn view(bytes: &[u8]) -> Option<LockWordView> {
+        let [lock, _, low, high] = bytes else {
+            return None;
+        };
+        Some(LockWordView::Byte {
+            locked: *lock != FREE,
+            spinners: u16::from_le_bytes([*low, *high]).into(),
+        })
+    }
+
     #[inline(always)]
     fn lock<P: PvLockOps>(&self, pv: &P) -> u32 {
         if !self.try_lock() {
@@ -80,6 +107,7 @@ impl ByteLock {
     fn unlock_pv<P: PvLockOps>(&self, pv: &P, linger: impl FnOnce()) {
         self.release_locked();
         linger();
+        self.touch();
         if self.spinners.load(SeqCst) != 0 {
             self.unlock_slowpath(pv);
         }
@@ -88,12 +116,14 @@ impl ByteLock {
     /// Acquire pairs with the store or xchg of the release before.
     #[inline(always)]
     fn try_lock(&self) -> bool {
+        self.touch();
         self.lock.swap(HELD, Acquire) == FREE
     }
 
     /// Release pairs with the Acquire of `try_lock`.
     #[inline(always)]
     fn release(&self) {
+        self.touch();
         self.lock.store(FREE, Release);
     }
 
@@ -104,6 +134,7 @@ impl ByteLock {
         if !crate::sync::model::is_kept(Barrier::Release) {
             return self.release();
         }
+        self.touch();
         self.lock.swap(FREE, SeqCst);
         full_barrier(Barrier::Release);
     }
@@ -123,6 +154,7 @@ impl ByteLock {
     fn spin<P: PvLockOps>(&self, pv: &P) -> bool {
         for _ in 0..pv.threshold() {
             bounded_spin_hint();
+            self.touch();
             if self.lock.load(Relaxed) == FREE && self.try_lock() {
                 return true;
             }
@@ -145,12 +177,21 @@ impl ByteLock {
     }
 
     fn is_poison(&self) -> bool {
+        self.touch();
         self.lock.load(Relaxed) == POISON_BYTE && self.spinners.load(Relaxed) == POISON_SPINNERS
+    }
+
+    /// Notes that the lock is accessed.
+    #[inline(always)]
+    fn touch(&self) {
+        #[cfg(loom)]
+        self.life.touch();
     }
 }
 
 impl SlowPath for ByteLock {
     fn enter_slowpath(&self) {
+        self.touch();
         self.spinners.fetch_add(1, SeqCst);
         full_barrier(Barrier::Announce);
     }
@@ -161,6 +202,7 @@ impl SlowPath for ByteLock {
 
     fn leave_slowpath(&self) {
         // Relaxed: a release that still counts this CPU kicks it, or finds nobody.
+        self.touch();
         self.spinners.fetch_sub(1, Relaxed);
     }
 }

@@ -1,82 +1,128 @@
 //! The locks by name, and what each promises.
 
-use crate::lock::tickets::{PV_INCREMENT, TicketBits};
+use super::facts::{AfterRelease, Facts, Nodes, Order, Waits};
+use super::raw_lock::RawLock;
+use super::tickets::TicketBits;
+use super::view::LockWordView;
+use super::{U8, U16};
+use crate::abi::POISON_BYTE;
 
-/// A kind of lock. The numbers are the ABI of `Results::lock_kind`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum LockKind {
-    /// Ticket lock without a slow path: Linux before PV ticket locks.
-    Ticket = 0,
-    /// PV ticket lock with the slow-path flag in `tail`: the V8 series, Linux 3.12.
-    PvTicket = 1,
-    /// PV ticket lock with the slow-path flag in `head`: Linux 4.0.
-    PvTicketHead = 2,
-    /// The PV spinlock that the ticket locks replaced: a byte and a count of spinners.
-    Byte = 3,
-    /// Test and test-and-set, no slow path.
-    Tas = 4,
-    /// Queue lock, no slow path.
-    Mcs = 5,
-    /// Queued spinlock without a slow path: Linux 4.2 on bare metal.
-    Qspinlock = 6,
-    /// PV queued spinlock: Linux 4.2 in a guest.
-    PvQspinlock = 7,
-    /// Ticket lock whose waiters lose patience with those before them.
-    PreemptableTicket = 8,
+/// Something to be done with a lock whose type is known at run time only.
+pub trait Visit {
+    /// What comes of it.
+    type Output;
+
+    /// Does it with `L`.
+    fn visit<L: RawLock>(self) -> Self::Output;
 }
 
-/// In which order a lock serves its waiters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// As they came, and the tickets show it.
-    Fifo,
-    /// As they lined up. Nothing outside the lock's own queue shows it, so nothing checks it.
-    Queue,
-    /// None that it promises.
-    None,
-}
-
-impl Order {
-    /// The name in the reference.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Fifo => "FIFO",
-            Self::Queue => "queue",
-            Self::None => "none",
+macro_rules! kinds {
+    ($(
+        $number:literal $file:ident::$lock:ident$(<$width:ident>)?,
+        $kind:ident $name:literal, $order:ident, $waits:ident;
+    )*) => {
+        /// A kind of lock. The numbers are the ABI of `Results::lock_kind`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum LockKind {
+            $(
+                #[doc = concat!("See [`", stringify!($file), "`](crate::lock::", stringify!($file), ").")]
+                $kind = $number,
+            )*
         }
+
+        impl LockKind {
+            /// Every kind, in the order of their numbers.
+            pub const ALL: [Self; [$($number),*].len()] = [$(Self::$kind),*];
+
+            /// The name on command lines and in reports.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+
+            /// Its file's name, without the `.rs`.
+            pub const fn file(self) -> &'static str {
+                match self {
+                    $(Self::$kind => stringify!($file),)*
+                }
+            }
+
+            /// The order that it promises.
+            pub const fn order(self) -> Order {
+                match self {
+                    $(Self::$kind => Order::$order,)*
+                }
+            }
+
+            const fn waits(self) -> Waits {
+                match self {
+                    $(Self::$kind => Waits::$waits,)*
+                }
+            }
+
+            /// Hands the lock's type, with tickets of this width if it has tickets, to `visitor`.
+            #[inline(always)]
+            pub fn visit<V: Visit>(self, bits: TicketBits, visitor: V) -> V::Output {
+                match (self, bits) {
+                    $(
+                        (Self::$kind, TicketBits::Eight) => {
+                            #[allow(dead_code, reason = "not all locks have a width")]
+                            type W = U8;
+                            visitor.visit::<super::$file::$lock$(<$width>)?>()
+                        }
+                        (Self::$kind, TicketBits::Sixteen) => {
+                            #[allow(dead_code, reason = "not all locks have a width")]
+                            type W = U16;
+                            visitor.visit::<super::$file::$lock$(<$width>)?>()
+                        }
+                    )*
+                }
+            }
+        }
+
+        /// All names, with `|` behind each.
+        const NAMES: &str = concat!("lock=", $($name, "|"),*);
+    };
+}
+
+locks!(kinds);
+
+/// What an unknown name is answered with.
+pub(crate) const EXPECTED: &str = NAMES.split_at(NAMES.len() - 1).0;
+
+struct TellSize;
+
+impl Visit for TellSize {
+    type Output = usize;
+
+    fn visit<L: RawLock>(self) -> usize {
+        size_of::<L>()
+    }
+}
+
+struct Read<'a>(&'a [u8]);
+
+impl Visit for Read<'_> {
+    type Output = Option<LockWordView>;
+
+    fn visit<L: RawLock>(self) -> Self::Output {
+        L::view(self.0)
+    }
+}
+
+struct TellFacts;
+
+impl Visit for TellFacts {
+    type Output = Facts;
+
+    fn visit<L: RawLock>(self) -> Facts {
+        L::FACTS
     }
 }
 
 impl LockKind {
-    /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
-        Self::Ticket,
-        Self::PvTicket,
-        Self::PvTicketHead,
-        Self::Byte,
-        Self::Tas,
-        Self::Mcs,
-        Self::Qspinlock,
-        Self::PvQspinlock,
-        Self::PreemptableTicket,
-    ];
-
-    /// The name on command lines and in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ticket => "ticket",
-            Self::PvTicket => "pv-ticket",
-            Self::PvTicketHead => "pv-ticket-head",
-            Self::Byte => "byte",
-            Self::Tas => "tas",
-            Self::Mcs => "mcs",
-            Self::Qspinlock => "qspinlock",
-            Self::PvQspinlock => "pv-qspinlock",
-            Self::PreemptableTicket => "preemptable-ticket",
-        }
-    }
-
     /// The kind called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
@@ -87,13 +133,9 @@ impl LockKind {
         Self::ALL.into_iter().find(|kind| *kind as u32 == number)
     }
 
-    /// The order that it promises.
-    pub const fn order(self) -> Order {
-        match self {
-            Self::Ticket | Self::PvTicket | Self::PvTicketHead => Order::Fifo,
-            Self::Mcs | Self::Qspinlock => Order::Queue,
-            Self::Byte | Self::Tas | Self::PvQspinlock | Self::PreemptableTicket => Order::None,
-        }
+    /// What it tells of itself, with tickets of this width if it has tickets.
+    pub fn facts(self, bits: TicketBits) -> Facts {
+        self.visit(bits, TellFacts)
     }
 
     /// Whether it serves in the order of its tickets.
@@ -101,48 +143,56 @@ impl LockKind {
         matches!(self.order(), Order::Fifo)
     }
 
+    /// Whether it has a slow path that a PV backend can take over.
+    pub const fn is_pv(self) -> bool {
+        matches!(self.waits(), Waits::Halts)
+    }
+
     /// Whether it hands out tickets.
-    pub const fn has_tickets(self) -> bool {
+    pub fn has_tickets(self) -> bool {
         self.ticket_increment() != 0
     }
 
-    /// Whether its waiters line up in the CPUs' [queue nodes](crate::lock::queue).
-    pub const fn has_queue(self) -> bool {
-        matches!(self, Self::Mcs | Self::Qspinlock | Self::PvQspinlock)
-    }
-
-    /// Whether it has a slow path that a PV backend can take over.
-    pub const fn is_pv(self) -> bool {
-        match self {
-            Self::PvTicket | Self::PvTicketHead | Self::Byte | Self::PvQspinlock => true,
-            Self::Ticket | Self::Tas | Self::Mcs | Self::Qspinlock | Self::PreemptableTicket => {
-                false
-            }
-        }
-    }
-
     /// Distance between two tickets, 0 for locks without tickets.
-    pub const fn ticket_increment(self) -> u32 {
-        match self {
-            Self::Ticket | Self::PreemptableTicket => 1,
-            Self::PvTicket | Self::PvTicketHead => PV_INCREMENT,
-            Self::Byte | Self::Tas | Self::Mcs | Self::Qspinlock | Self::PvQspinlock => 0,
-        }
+    pub fn ticket_increment(self) -> u32 {
+        self.facts(TicketBits::Eight).ticket_increment
+    }
+
+    /// Whether its waiters line up in the CPUs' [queue nodes](crate::lock::queue).
+    pub fn has_queue(self) -> bool {
+        self.facts(TicketBits::Eight).nodes == Nodes::OnePerCpu
+    }
+
+    /// Whether it looks at itself after its release, when its memory may be somebody else's.
+    pub fn looks_back(self) -> bool {
+        self.facts(TicketBits::Eight).after_release == AfterRelease::LooksBack
     }
 
     /// The most CPUs that can use one lock at a time.
-    ///
-    /// With tickets, each CPU holds one at most, and all of them must differ; the slow-path flag
-    /// halves their number (seed: 128 CPUs with small tickets, 32768 with large ones). The byte
-    /// lock counts its spinners in 16 bits, and queued spinlocks have the last in line in 16 bits.
-    pub const fn max_cpus(self, bits: TicketBits) -> u32 {
-        match self {
-            Self::Ticket | Self::PvTicket | Self::PvTicketHead | Self::PreemptableTicket => {
-                (1 << bits.bits()) / self.ticket_increment()
-            }
-            Self::Byte | Self::Qspinlock | Self::PvQspinlock => u16::MAX as u32,
-            Self::Tas | Self::Mcs => u32::MAX,
+    pub fn max_cpus(self, bits: TicketBits) -> u32 {
+        self.facts(bits).max_cpus
+    }
+
+    /// The narrowest tickets that number `cpus` CPUs; `None` if none are wide enough.
+    /// [`TicketBits::Eight`] for locks without tickets, however many the CPUs.
+    pub fn tickets_for(self, cpus: u32) -> Option<TicketBits> {
+        let widths = [TicketBits::Eight, TicketBits::Sixteen];
+        widths.into_iter().find(|bits| cpus <= self.max_cpus(*bits))
+    }
+
+    /// Bytes of a lock of this kind.
+    pub fn size(self, bits: TicketBits) -> usize {
+        self.visit(bits, TellSize)
+    }
+
+    /// Reads the first bytes of a [`LockObject`](crate::abi::LockObject); `None` if there are too
+    /// few of them.
+    pub fn view(self, bits: TicketBits, bytes: &[u8]) -> Option<LockWordView> {
+        let bytes = bytes.get(..self.size(bits))?;
+        if bytes.iter().all(|byte| *byte == POISON_BYTE) {
+            return Some(LockWordView::Poison);
         }
+        self.visit(bits, Read(bytes))
     }
 }
 
@@ -150,3 +200,8 @@ impl LockKind {
 #[cfg(not(loom))]
 #[path = "kind_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[cfg(not(loom))]
+#[path = "view_test.rs"]
+mod view_tests;

@@ -3,10 +3,16 @@
 //!
 //! It serves in the order of arrival. That order is in the nodes and no ticket shows it, so the
 //! payload's FIFO check has nothing to look at.
+//!
+//! | operation | ordering | pairs with | loom model |
+//! |---|---|---|---|
+//! | xchg of the tail | AcqRel | the cmpxchg that emptied the line; the node as it was reset | H `mcs::…` |
+//! | cmpxchg of the tail | Release | the xchg | H `mcs::…` |
 
-use crate::lock::RawLock;
-use crate::lock::queue::NOBODY;
-use crate::pv::{LockAddress, PvLockOps};
+use crate::lock::address::LockAddress;
+use crate::lock::waiters::NOBODY;
+use crate::lock::{Facts, LockWordView, Nodes, RawLock};
+use crate::pv::PvLockOps;
 use crate::sync::{
     AtomicU32,
     Ordering::{AcqRel, Relaxed, Release},
@@ -24,6 +30,13 @@ pub struct McsLock {
 }
 
 impl RawLock for McsLock {
+    const FACTS: Facts = Facts {
+        what: "Mellor-Crummey and Scott (1991): each waiter spins on a node of its own; no slow path",
+        bytes: "`u32` index + 1 of the last CPU in line, the holder if it is alone; 0: free",
+        nodes: Nodes::OnePerCpu,
+        ..Facts::PLAIN
+    };
+
     #[cfg(not(loom))]
     const INIT: Self = Self {
         tail: AtomicU32::new(NOBODY),
@@ -47,6 +60,16 @@ impl RawLock for McsLock {
     #[cfg(loom)]
     fn life(&self) -> &crate::sync::model::Life {
         &self.life
+    }
+
+    fn view(bytes: &[u8]) -> Option<LockWordView> {
+        let tail = u32::from_le_bytes(bytes.try_into().ok()?);
+        Some(LockWordView::Queue {
+            locked: Some(tail != NOBODY),
+            pending: false,
+            slow_path: false,
+            last_in_line: tail.checked_sub(1),
+        })
     }
 
     #[inline(always)]
@@ -78,7 +101,10 @@ impl RawLock for McsLock {
             if emptied.is_ok() {
                 return;
             }
-            next = own.await_next(pv, address);
+            next = own.await_next(|| {
+                // There is no slow path here: whoever is told to halt spins on.
+                pv.spun(address, 0, 0);
+            });
         }
         seat.node(next).pass_on();
     }

@@ -6,7 +6,7 @@ use crate::lock::{LockKind, LockWordView, TicketBits};
 
 fn assert_last_in_line(lock: &McsLock, cpu: Option<u32>) {
     let expected = LockWordView::Queue {
-        locked: cpu.is_some(),
+        locked: Some(cpu.is_some()),
         pending: false,
         slow_path: false,
         last_in_line: cpu,

@@ -6,11 +6,15 @@
 //! as of a test-and-set lock. So a waiter that lost its pCPU is passed over after a while, and one
 //! further back waits longer than one further in front, which keeps the order in almost all cases.
 //! It never halts: `threshold` is its unit of time.
+//!
+//! | operation | ordering | pairs with | loom model |
+//! |---|---|---|---|
+//! | cmpxchg, store | Acquire, Release | each other; the tickets are hints | H `preemptable_ticket::…` |
 
-use crate::lock::RawLock;
-use crate::lock::Tickets;
+use crate::lock::address::LockAddress;
 use crate::lock::word::{TicketPair, Width};
-use crate::pv::{LockAddress, PvLockOps};
+use crate::lock::{Facts, LockWordView, RawLock, Tickets, tickets};
+use crate::pv::PvLockOps;
 use crate::sync::{
     AtomicU8,
     Ordering::{Acquire, Relaxed, Release},
@@ -32,6 +36,14 @@ pub struct PreemptableTicket<W: Width> {
 }
 
 impl<W: Width> RawLock for PreemptableTicket<W> {
+    const FACTS: Facts = Facts {
+        what: "Ouyang and Lange (VEE'13): a waiter with *n* before it that sees no progress for *n* thresholds takes the lock out of order; no slow path",
+        bytes: "head, tail, as `ticket`; then `u8` held",
+        ticket_increment: INCREMENT,
+        max_cpus: (1 << W::BITS.bits()) / INCREMENT,
+        ..Facts::PLAIN
+    };
+
     #[cfg(not(loom))]
     const INIT: Self = Self {
         word: W::Pair::INIT,
@@ -56,6 +68,10 @@ impl<W: Width> RawLock for PreemptableTicket<W> {
     #[cfg(loom)]
     fn life(&self) -> &crate::sync::model::Life {
         self.word.life()
+    }
+
+    fn view(bytes: &[u8]) -> Option<LockWordView> {
+        tickets::view(W::BITS, INCREMENT, bytes.get(..size_of::<W::Pair>())?)
     }
 
     #[inline(always)]

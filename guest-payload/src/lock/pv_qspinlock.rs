@@ -13,11 +13,13 @@
 use core::cell::Cell;
 
 use crate::key::{self, Unlock};
-use crate::lock::RawLock;
+use crate::lock::address::LockAddress;
 use crate::lock::qspinlock;
-use crate::lock::queue::{NOBODY, Node, Seat};
-use crate::lock::qword::QWord;
-use crate::pv::{LockAddress, Patience, PvLockOps, SlowPath};
+use crate::lock::queue::{Node, Seat};
+use crate::lock::qword::{self, QWord};
+use crate::lock::waiters::NOBODY;
+use crate::lock::{Facts, LockWordView, Nodes, RawLock};
+use crate::pv::{Patience, PvLockOps, SlowPath};
 use crate::sync::{Barrier, bounded_spin_hint, full_barrier, spin_hint};
 
 /// A waiter looks at the one before it once in this many turns: `PV_PREV_CHECK_MASK` plus one.
@@ -31,6 +33,14 @@ pub struct PvQspinlock {
 }
 
 impl RawLock for PvQspinlock {
+    const FACTS: Facts = Facts {
+        what: "Linux 4.2 in a guest, with the lock stealing of 4.15: waiters halt, a hash says whom the release kicks",
+        bytes: "as `qspinlock`; held is 3 where the release has somebody to kick",
+        max_cpus: qword::MAX_CPUS,
+        nodes: Nodes::OnePerCpu,
+        ..Facts::PLAIN
+    };
+
     #[cfg(not(loom))]
     const INIT: Self = Self { word: QWord::new() };
 
@@ -47,6 +57,10 @@ impl RawLock for PvQspinlock {
     #[cfg(loom)]
     fn life(&self) -> &crate::sync::model::Life {
         self.word.life()
+    }
+
+    fn view(bytes: &[u8]) -> Option<LockWordView> {
+        qword::view(bytes)
     }
 
     #[inline(always)]
@@ -113,7 +127,11 @@ impl PvQspinlock {
         waited = waited.and(self.wait_at_head(pv, seat));
         let seen = self.word.load();
         if seen.tail() != seat.number() || !self.word.take_as_last(seen) {
-            self.pass_on(seat, own.await_next(pv, LockAddress::of(self)));
+            let next = own.await_next(|| {
+                // There is no slow path here: whoever is told to halt spins on.
+                pv.spun(LockAddress::of(self), 0, 0);
+            });
+            self.pass_on(seat, next);
         }
         if waited == Halts::Some {
             pv.taken_slowly(LockAddress::of(self), seat.number());

@@ -28,7 +28,7 @@ impl Places {
 
 fn assert_view(lock: &PvQspinlock, locked: bool, slow_path: bool, last_in_line: Option<u32>) {
     let expected = LockWordView::Queue {
-        locked,
+        locked: Some(locked),
         pending: false,
         slow_path,
         last_in_line,

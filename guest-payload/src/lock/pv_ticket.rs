@@ -5,10 +5,11 @@
 //! here to be caught.
 
 use crate::key::{self, Unlock};
-use crate::lock::RawLock;
+use crate::lock::address::LockAddress;
 use crate::lock::tickets::{PV_INCREMENT, SLOW_PATH_FLAG, Tickets};
 use crate::lock::word::{TicketPair, Width};
-use crate::pv::{LockAddress, Patience, PvLockOps, SlowPath};
+use crate::lock::{AfterRelease, Facts, LockWordView, RawLock, tickets};
+use crate::pv::{Patience, PvLockOps, SlowPath};
 use crate::sync::bounded_spin_hint;
 
 /// PV ticket lock of the V8 series with tickets of width `W`.
@@ -19,6 +20,15 @@ pub struct PvTicket<W: Width> {
 }
 
 impl<W: Width> RawLock for PvTicket<W> {
+    const FACTS: Facts = Facts {
+        what: "the V8 series and Linux 3.12: slow-path flag in tail",
+        bytes: "head, tail; tickets are even, bit 0 of tail is the slow-path flag",
+        ticket_increment: PV_INCREMENT,
+        max_cpus: (1 << W::BITS.bits()) / PV_INCREMENT,
+        after_release: AfterRelease::LooksBack,
+        ..Facts::PLAIN
+    };
+
     #[cfg(not(loom))]
     const INIT: Self = Self {
         word: W::Pair::INIT,
@@ -40,6 +50,10 @@ impl<W: Width> RawLock for PvTicket<W> {
     #[cfg(loom)]
     fn life(&self) -> &crate::sync::model::Life {
         self.word.life()
+    }
+
+    fn view(bytes: &[u8]) -> Option<LockWordView> {
+        tickets::view(W::BITS, PV_INCREMENT, bytes)
     }
 
     #[inline(always)]

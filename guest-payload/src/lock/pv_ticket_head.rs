@@ -4,10 +4,11 @@
 //! release. In return the flag is cleared by the CPU that takes the lock.
 
 use crate::key::{self, Unlock};
-use crate::lock::RawLock;
+use crate::lock::address::LockAddress;
 use crate::lock::tickets::{PV_INCREMENT, SLOW_PATH_FLAG, Tickets};
 use crate::lock::word::{TicketPair, Width};
-use crate::pv::{LockAddress, Patience, PvLockOps, SlowPath};
+use crate::lock::{Facts, LockWordView, RawLock, tickets};
+use crate::pv::{Patience, PvLockOps, SlowPath};
 use crate::sync::bounded_spin_hint;
 
 /// PV ticket lock of Linux 4.0 with tickets of width `W`.
@@ -18,6 +19,14 @@ pub struct PvTicketHead<W: Width> {
 }
 
 impl<W: Width> RawLock for PvTicketHead<W> {
+    const FACTS: Facts = Facts {
+        what: "Linux 4.0: slow-path flag in head, unlock is one `lock xadd`",
+        bytes: "head, tail; tickets are even, bit 0 of head is the slow-path flag",
+        ticket_increment: PV_INCREMENT,
+        max_cpus: (1 << W::BITS.bits()) / PV_INCREMENT,
+        ..Facts::PLAIN
+    };
+
     #[cfg(not(loom))]
     const INIT: Self = Self {
         word: W::HeadFlagPair::INIT,
@@ -39,6 +48,10 @@ impl<W: Width> RawLock for PvTicketHead<W> {
     #[cfg(loom)]
     fn life(&self) -> &crate::sync::model::Life {
         self.word.life()
+    }
+
+    fn view(bytes: &[u8]) -> Option<LockWordView> {
+        tickets::view(W::BITS, PV_INCREMENT, bytes)
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@ use crate::lock::{LockKind, LockWordView, TicketBits};
 
 fn assert_view(lock: &Qspinlock, locked: bool, pending: bool, last_in_line: Option<u32>) {
     let expected = LockWordView::Queue {
-        locked,
+        locked: Some(locked),
         pending,
         slow_path: false,
         last_in_line,

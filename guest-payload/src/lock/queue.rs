@@ -6,16 +6,12 @@
 //! meanwhile, because interrupts are off and the workload does not nest. Linux has four a CPU, one
 //! each for task, softirq, hardirq and NMI.
 
-use crate::lock::waiters::Waiters;
-use crate::pv::{LockAddress, PvLockOps};
+use crate::lock::waiters::{NOBODY, Waiters};
 use crate::sync::{
-    AtomicU8, AtomicU32,
+    AtomicU8, AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
     spin_hint,
 };
-
-/// The number that means no CPU; CPU `i` has the number `i + 1`.
-pub(super) const NOBODY: u32 = 0;
 
 const WAITS: u32 = 0;
 const AT_HEAD: u32 = 1;
@@ -37,6 +33,8 @@ pub struct Node {
     turn: AtomicU32,
     /// For PV locks: what the CPU does, written by it and by the CPU that gives it its turn.
     state: AtomicU8,
+    /// See [`Node::word`].
+    word: AtomicU64,
 }
 
 impl Node {
@@ -47,6 +45,7 @@ impl Node {
             next: AtomicU32::new(NOBODY),
             turn: AtomicU32::new(WAITS),
             state: AtomicU8::new(RUNS),
+            word: AtomicU64::new(0),
         }
     }
 
@@ -65,18 +64,17 @@ impl Node {
         self.next.load(Acquire)
     }
 
-    /// The number of the CPU behind, which has changed the tail of `lock` and is about to say so. It may
-    /// have lost its pCPU in between.
+    /// The number of the CPU behind, which has changed the lock's tail and is about to say so. It may
+    /// have lost its pCPU in between, so every turn of the loop calls `spun`.
     #[inline(always)]
-    pub(super) fn await_next<P: PvLockOps>(&self, pv: &P, lock: LockAddress) -> u32 {
+    pub(super) fn await_next(&self, spun: impl Fn()) -> u32 {
         loop {
             let next = self.next();
             if next != NOBODY {
                 return next;
             }
             spin_hint();
-            // There is no slow path here: whoever is told to halt spins on.
-            pv.spun(lock, 0, 0);
+            spun();
         }
     }
 
@@ -97,6 +95,12 @@ impl Node {
     #[inline(always)]
     pub(super) fn pass_on(&self) {
         self.turn.store(AT_HEAD, Release);
+    }
+
+    /// A word for locks that need nothing else: 0 at first, and nobody but the lock writes it.
+    #[inline(always)]
+    pub fn word(&self) -> &AtomicU64 {
+        &self.word
     }
 
     /// Says that this CPU runs. Relaxed: a hint to the CPU behind.

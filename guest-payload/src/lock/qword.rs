@@ -15,17 +15,35 @@ pub(super) use model::QWord;
 #[cfg(not(loom))]
 pub(super) use real::QWord;
 
+use crate::lock::LockWordView;
+
 /// The lowest byte of a lock that nobody holds.
 const FREE: u8 = 0;
 /// The lowest byte of a lock that is held.
 const LOCKED: u8 = 1;
 /// The lowest byte of a lock whose holder has somebody to kick: `_Q_SLOW_VAL`.
-pub(super) const SLOW: u8 = 3;
+const SLOW: u8 = 3;
 /// The bit above that byte: a CPU spins on the word.
 const PENDING: u32 = 1 << TAIL_SHIFT >> 8;
 const LOCKED_MASK: u32 = 0xff;
 const PENDING_MASK: u32 = 0xff00;
 const TAIL_SHIFT: u32 = 16;
+/// The last in line has 16 bits.
+pub(super) const MAX_CPUS: u32 = u16::MAX as u32;
+
+/// What the bytes of the word say.
+pub(super) fn view(bytes: &[u8]) -> Option<LockWordView> {
+    let [locked, pending, low, high] = bytes else {
+        return None;
+    };
+    let tail = u16::from_le_bytes([*low, *high]);
+    Some(LockWordView::Queue {
+        locked: Some(*locked != FREE),
+        pending: *pending != 0,
+        slow_path: *locked == SLOW,
+        last_in_line: tail.checked_sub(1).map(u32::from),
+    })
+}
 
 /// What one read of the whole word saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

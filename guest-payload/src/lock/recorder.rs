@@ -4,9 +4,10 @@
 use std::cell::{Cell, RefCell};
 
 use crate::abi::POISON_BYTE;
+use crate::lock::address::LockAddress;
 use crate::lock::queue::Seat;
 use crate::lock::{LockKind, LockWordView, TicketBits};
-use crate::pv::{LockAddress, Patience, PvLockOps, SlowPath, Waited};
+use crate::pv::{Patience, PvLockOps, SlowPath, Waited};
 
 #[derive(Default)]
 pub(crate) struct Recorder<'a> {

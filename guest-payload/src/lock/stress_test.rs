@@ -3,18 +3,9 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Barrier, Condvar, Mutex};
 
-use crate::lock::byte::ByteLock;
-use crate::lock::mcs::McsLock;
-use crate::lock::preemptable_ticket::PreemptableTicket;
-use crate::lock::pv_qspinlock::PvQspinlock;
-use crate::lock::pv_ticket::PvTicket;
-use crate::lock::pv_ticket_head::PvTicketHead;
-use crate::lock::qspinlock::Qspinlock;
 use crate::lock::queue::{Node, Queue};
-use crate::lock::tas::TasLock;
-use crate::lock::ticket::Ticket;
 use crate::lock::waiters::{Entry, Waiters};
-use crate::lock::{LockKind, RawLock, TicketBits, U8, U16};
+use crate::lock::{LockKind, RawLock, TicketBits, Visit};
 use crate::pv::{Backend, Cpu, PerCpu, Platform, WaitingCpus};
 
 const CPUS: usize = 4;
@@ -121,7 +112,28 @@ impl Guarded {
 }
 
 /// Uses a lock that has been taken `age` times before.
-fn stress<L: RawLock>(kind: LockKind, bits: TicketBits, backend: Backend, age: u32) {
+struct Stress {
+    kind: LockKind,
+    bits: TicketBits,
+    backend: Backend,
+    age: u32,
+}
+
+impl Visit for Stress {
+    type Output = ();
+
+    fn visit<L: RawLock>(self) {
+        stress::<L>(&self);
+    }
+}
+
+fn stress<L: RawLock>(of: &Stress) {
+    let Stress {
+        kind,
+        bits,
+        backend,
+        age,
+    } = *of;
     let lock = L::INIT;
     let guarded = Guarded::default();
     let cpus: [PerCpu; CPUS] = std::array::from_fn(|_| PerCpu::new());
@@ -193,41 +205,56 @@ fn age(kind: LockKind, bits: TicketBits) -> u32 {
     kind.max_cpus(bits) - 300 % kind.max_cpus(bits)
 }
 
+/// With tickets of both widths, if it has tickets.
+fn stress_with(kind: LockKind, backend: Backend) {
+    let all = [TicketBits::Eight, TicketBits::Sixteen];
+    let widths = if kind.has_tickets() { 2 } else { 1 };
+    for bits in all.into_iter().take(widths) {
+        let age = if kind.has_tickets() {
+            age(kind, bits)
+        } else {
+            0
+        };
+        let stress = Stress {
+            kind,
+            bits,
+            backend,
+            age,
+        };
+        kind.visit(bits, stress);
+    }
+}
+
 macro_rules! stress_tests {
-    ($($name:ident: $lock:ty, $kind:ident, $bits:ident, $backend:ident;)*) => {
-        $(
-            #[test]
-            fn $name() {
-                let (kind, bits) = (LockKind::$kind, TicketBits::$bits);
-                let age = if kind.has_tickets() { age(kind, bits) } else { 0 };
-                stress::<$lock>(kind, bits, Backend::$backend, age);
-            }
-        )*
+    ($(
+        $number:literal $file:ident::$lock:ident$(<$width:ident>)?,
+        $kind:ident $name:literal, $order:ident, $waits:ident;
+    )*) => {
+        $(mod $file {
+            use super::*;
+
+            stress_tests!($waits $kind);
+        })*
+    };
+    (Spins $kind:ident) => {
+        #[test]
+        fn one_at_a_time_in_turn_and_nobody_waits_for_ever() {
+            stress_with(LockKind::$kind, Backend::Native);
+        }
+    };
+    (Halts $kind:ident) => {
+        stress_tests!(Spins $kind);
+
+        #[test]
+        fn the_same_with_kvms_kicks() {
+            stress_with(LockKind::$kind, Backend::Kvm);
+        }
+
+        #[test]
+        fn the_same_with_xens_events() {
+            stress_with(LockKind::$kind, Backend::Xen);
+        }
     };
 }
 
-stress_tests! {
-    ticket_u8: Ticket<U8>, Ticket, Eight, Native;
-    ticket_u16: Ticket<U16>, Ticket, Sixteen, Native;
-    pv_ticket_u8_native: PvTicket<U8>, PvTicket, Eight, Native;
-    pv_ticket_u8_kvm: PvTicket<U8>, PvTicket, Eight, Kvm;
-    pv_ticket_u16_kvm: PvTicket<U16>, PvTicket, Sixteen, Kvm;
-    pv_ticket_head_u8_native: PvTicketHead<U8>, PvTicketHead, Eight, Native;
-    pv_ticket_head_u8_kvm: PvTicketHead<U8>, PvTicketHead, Eight, Kvm;
-    pv_ticket_head_u16_kvm: PvTicketHead<U16>, PvTicketHead, Sixteen, Kvm;
-    pv_ticket_u8_xen: PvTicket<U8>, PvTicket, Eight, Xen;
-    pv_ticket_u16_xen: PvTicket<U16>, PvTicket, Sixteen, Xen;
-    pv_ticket_head_u8_xen: PvTicketHead<U8>, PvTicketHead, Eight, Xen;
-    pv_ticket_head_u16_xen: PvTicketHead<U16>, PvTicketHead, Sixteen, Xen;
-    byte_xen: ByteLock, Byte, Eight, Xen;
-    byte_native: ByteLock, Byte, Eight, Native;
-    byte_kvm: ByteLock, Byte, Eight, Kvm;
-    tas: TasLock, Tas, Eight, Native;
-    mcs: McsLock, Mcs, Eight, Native;
-    qspinlock: Qspinlock, Qspinlock, Eight, Native;
-    pv_qspinlock_native: PvQspinlock, PvQspinlock, Eight, Native;
-    pv_qspinlock_kvm: PvQspinlock, PvQspinlock, Eight, Kvm;
-    pv_qspinlock_xen: PvQspinlock, PvQspinlock, Eight, Xen;
-    preemptable_ticket_u8: PreemptableTicket<U8>, PreemptableTicket, Eight, Native;
-    preemptable_ticket_u16: PreemptableTicket<U16>, PreemptableTicket, Sixteen, Native;
-}
+locks!(stress_tests);

@@ -1,7 +1,12 @@
 //! Test and test-and-set: the smallest lock, unfair and without a slow path.
+//!
+//! | operation | ordering | pairs with | loom model |
+//! |---|---|---|---|
+//! | cmpxchg, store | Acquire, Release | each other | H `tas::…` |
 
-use crate::lock::RawLock;
-use crate::pv::{LockAddress, PvLockOps};
+use crate::lock::address::LockAddress;
+use crate::lock::{Facts, LockWordView, RawLock};
+use crate::pv::PvLockOps;
 use crate::sync::{
     AtomicU8,
     Ordering::{Acquire, Relaxed, Release},
@@ -21,6 +26,12 @@ pub struct TasLock {
 }
 
 impl RawLock for TasLock {
+    const FACTS: Facts = Facts {
+        what: "test and test-and-set, no slow path",
+        bytes: "`u8` held",
+        ..Facts::PLAIN
+    };
+
     #[cfg(not(loom))]
     const INIT: Self = Self {
         lock: AtomicU8::new(FREE),
@@ -45,6 +56,16 @@ impl RawLock for TasLock {
         &self.life
     }
 
+    fn view(bytes: &[u8]) -> Option<LockWordView> {
+        let [lock] = bytes else {
+            return None;
+        };
+        Some(LockWordView::Byte {
+            locked: *lock != FREE,
+            spinners: 0,
+        })
+    }
+
     #[inline(always)]
     fn lock<P: PvLockOps>(&self, pv: &P) -> u32 {
         if !self.try_lock() {
@@ -55,15 +76,28 @@ impl RawLock for TasLock {
 
     #[inline(always)]
     fn unlock<P: PvLockOps>(&self, _pv: &P) {
+        self.touch();
         // Pairs with the Acquire of `try_lock`.
         self.lock.store(FREE, Release);
     }
 }
 
 impl TasLock {
+    /// By cmpxchg, so that a failure writes nothing: loom does not order the write of a failed xchg
+    /// before the release that it raced with.
     #[inline(always)]
     fn try_lock(&self) -> bool {
-        self.lock.swap(HELD, Acquire) == FREE
+        self.touch();
+        self.lock
+            .compare_exchange(FREE, HELD, Acquire, Relaxed)
+            .is_ok()
+    }
+
+    /// Notes that the lock is accessed.
+    #[inline(always)]
+    fn touch(&self) {
+        #[cfg(loom)]
+        self.life.touch();
     }
 
     #[cold]
@@ -72,6 +106,7 @@ impl TasLock {
         loop {
             spin_hint();
             pv.spun(LockAddress::of(self), 0, 0);
+            self.touch();
             if self.lock.load(Relaxed) == FREE && self.try_lock() {
                 return;
             }

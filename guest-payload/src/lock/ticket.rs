@@ -1,10 +1,11 @@
 //! The ticket lock without a slow path: waiters spin until they are served.
 
-use crate::lock::RawLock;
 #[cfg(loom)]
 use crate::lock::Tickets;
+use crate::lock::address::LockAddress;
 use crate::lock::word::{TicketPair, Width};
-use crate::pv::{LockAddress, PvLockOps};
+use crate::lock::{Facts, LockWordView, RawLock, tickets};
+use crate::pv::PvLockOps;
 use crate::sync::spin_hint;
 
 const INCREMENT: u32 = 1;
@@ -17,6 +18,14 @@ pub struct Ticket<W: Width> {
 }
 
 impl<W: Width> RawLock for Ticket<W> {
+    const FACTS: Facts = Facts {
+        what: "ticket lock without a slow path, as before Linux 3.12",
+        bytes: "head, tail; each `ticket_bits` wide; a ticket is 1 more than the one before",
+        ticket_increment: INCREMENT,
+        max_cpus: (1 << W::BITS.bits()) / INCREMENT,
+        ..Facts::PLAIN
+    };
+
     #[cfg(not(loom))]
     const INIT: Self = Self {
         word: W::Pair::INIT,
@@ -38,6 +47,10 @@ impl<W: Width> RawLock for Ticket<W> {
     #[cfg(loom)]
     fn life(&self) -> &crate::sync::model::Life {
         self.word.life()
+    }
+
+    fn view(bytes: &[u8]) -> Option<LockWordView> {
+        tickets::view(W::BITS, INCREMENT, bytes)
     }
 
     #[inline(always)]

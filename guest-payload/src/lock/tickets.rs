@@ -1,7 +1,7 @@
 //! Ticket arithmetic: all of it is modulo the width of a ticket.
 
 use crate::abi::POISON_BYTE;
-use crate::lock::LockKind;
+use crate::lock::view::LockWordView;
 
 /// The slow-path flag in the least significant bit of a ticket; tickets advance by 2 over it.
 pub(crate) const SLOW_PATH_FLAG: u32 = 1;
@@ -18,18 +18,6 @@ pub enum TicketBits {
 }
 
 impl TicketBits {
-    /// The smallest width with which `kind` can number `cpus` CPUs; `None` if none is wide
-    /// enough. [`Eight`](Self::Eight) for locks without tickets, however many the CPUs.
-    pub const fn for_cpus(kind: LockKind, cpus: u32) -> Option<Self> {
-        if cpus <= kind.max_cpus(Self::Eight) {
-            Some(Self::Eight)
-        } else if cpus <= kind.max_cpus(Self::Sixteen) {
-            Some(Self::Sixteen)
-        } else {
-            None
-        }
-    }
-
     /// The width in bits.
     pub const fn bits(self) -> u32 {
         match self {
@@ -81,6 +69,32 @@ impl Tickets {
             tail: ticket,
         }
     }
+}
+
+/// Reads the word of a lock whose tickets are `increment` apart: by more than 1 where one bit of
+/// them is the slow-path flag.
+pub(super) fn view(bits: TicketBits, increment: u32, bytes: &[u8]) -> Option<LockWordView> {
+    let (head, tail) = match (bits, bytes) {
+        (TicketBits::Eight, [head, tail]) => (u32::from(*head), u32::from(*tail)),
+        (TicketBits::Sixteen, [a, b, c, d]) => (
+            u16::from_le_bytes([*a, *b]).into(),
+            u16::from_le_bytes([*c, *d]).into(),
+        ),
+        _ => return None,
+    };
+    let flag = if increment == PV_INCREMENT {
+        SLOW_PATH_FLAG
+    } else {
+        0
+    };
+    let slow_path = (head | tail) & flag != 0;
+    let (head, tail) = (head & !flag, tail & !flag);
+    Some(LockWordView::Tickets {
+        head,
+        tail,
+        slow_path,
+        takers: bits.distance(head, tail) / increment,
+    })
 }
 
 #[cfg(test)]

@@ -40,20 +40,20 @@ fn the_last_ticket_wraps_to_the_first() {
 
 #[test]
 fn the_smallest_width_that_numbers_the_cpus_is_chosen() {
-    use LockKind::{Byte, PvTicket, PvTicketHead, Ticket};
+    use crate::lock::LockKind::{Byte, PvTicket, PvTicketHead, Ticket};
     let small = Some(TicketBits::Eight);
     let large = Some(TicketBits::Sixteen);
-    assert_eq!(TicketBits::for_cpus(Ticket, 256), small);
-    assert_eq!(TicketBits::for_cpus(Ticket, 257), large);
-    assert_eq!(TicketBits::for_cpus(Ticket, 65537), None);
+    assert_eq!(Ticket.tickets_for(256), small);
+    assert_eq!(Ticket.tickets_for(257), large);
+    assert_eq!(Ticket.tickets_for(65537), None);
     for kind in [PvTicket, PvTicketHead] {
-        assert_eq!(TicketBits::for_cpus(kind, 128), small);
-        assert_eq!(TicketBits::for_cpus(kind, 129), large);
-        assert_eq!(TicketBits::for_cpus(kind, 32768), large);
-        assert_eq!(TicketBits::for_cpus(kind, 32769), None);
+        assert_eq!(kind.tickets_for(128), small);
+        assert_eq!(kind.tickets_for(129), large);
+        assert_eq!(kind.tickets_for(32768), large);
+        assert_eq!(kind.tickets_for(32769), None);
     }
-    assert_eq!(TicketBits::for_cpus(Byte, 65535), small);
-    assert_eq!(TicketBits::for_cpus(Byte, 65536), None);
+    assert_eq!(Byte.tickets_for(65535), small);
+    assert_eq!(Byte.tickets_for(65536), None);
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn without_a_slow_path_the_lowest_bit_is_part_of_the_ticket() {
 fn a_queue_names_the_last_in_line() {
     let queue = |locked, pending, slow_path, last_in_line| {
         Some(LockWordView::Queue {
-            locked,
+            locked: Some(locked),
             pending,
             slow_path,
             last_in_line,
@@ -49,17 +49,19 @@ fn a_queue_names_the_last_in_line() {
 
 #[test]
 fn the_preemptable_lock_is_read_as_tickets() {
-    for (bits, bytes) in [
+    for (bits, tickets_and_held) in [
         (TicketBits::Eight, [7, 9, 1].as_slice()),
         (TicketBits::Sixteen, [7, 0, 9, 0, 1].as_slice()),
     ] {
+        let mut bytes = [0; crate::abi::LOCK_BYTES];
+        bytes[..tickets_and_held.len()].copy_from_slice(tickets_and_held);
         let expected = LockWordView::Tickets {
             head: 7,
             tail: 9,
             slow_path: false,
             takers: 2,
         };
-        let view = LockKind::PreemptableTicket.view(bits, bytes);
+        let view = LockKind::PreemptableTicket.view(bits, &bytes);
         assert_eq!(view, Some(expected));
     }
 }

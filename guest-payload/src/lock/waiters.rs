@@ -5,14 +5,15 @@
 //! one entry at most, and a CPU, which waits for one lock at a time, is in one at most. A table with
 //! an entry for each CPU is never full.
 
-use crate::lock::queue::NOBODY;
-use crate::pv::LockAddress;
+use crate::lock::address::LockAddress;
 use crate::sync::{
     AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 
 const NO_LOCK: u64 = 0;
+/// The number that means no CPU; CPU `i` has the number `i + 1`.
+pub(super) const NOBODY: u32 = 0;
 
 /// One lock and its waiter. Zero bytes are an entry of no lock.
 #[derive(Debug)]

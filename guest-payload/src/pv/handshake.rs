@@ -8,12 +8,13 @@ use core::cell::Cell;
 use core::num::NonZeroU32;
 use core::sync::atomic::Ordering::{Relaxed, Release};
 
-use super::{LockAddress, Patience, Platform};
+use super::ops::{Patience, Platform};
 use crate::abi::CpuResults;
 use crate::abi::handshake::{
     self as abi, ADVICE_GIVE_BACK, ADVICE_HALT, ADVICE_NONE, APIC_ID_NONE, HOST_ADVISES,
     HOST_PREEMPTS, HOST_READS_SLOTS, HOST_SPIN_EXITS, HandshakeSlot, SpinExit,
 };
+use crate::lock::LockAddress;
 use crate::stats;
 
 /// What the host has asked for before the start, as far as a guest of this version can do it.

@@ -2,7 +2,10 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{Cpu, LockAddress, Platform, SlowPath, Waited, slow_path};
+use super::cpu::Cpu;
+use super::ops::{Platform, SlowPath, Waited};
+use super::slow_path;
+use crate::lock::LockAddress;
 
 /// Waits by a halt. A kick between the last look and the halt is kept by the host and the halt returns
 /// at once.

@@ -3,8 +3,11 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{Cpu, LockAddress, PerCpu, Platform, SlowPath, Waited, waiting};
+use super::cpu::Cpu;
+use super::ops::{Platform, SlowPath, Waited};
+use super::waiting::{self, PerCpu};
 use crate::abi::{CPU_RUNNING, CPU_WAITING};
+use crate::lock::LockAddress;
 use crate::stats;
 use crate::trace::Step;
 

@@ -1,6 +1,6 @@
 //! Who waits for which lock and ticket: written by the waiter, read by the CPU that releases.
 
-use crate::pv::LockAddress;
+use crate::lock::LockAddress;
 use crate::sync::{
     AtomicU64,
     Ordering::{Acquire, Relaxed, Release},

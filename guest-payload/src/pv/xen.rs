@@ -3,7 +3,10 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{Cpu, LockAddress, Platform, SlowPath, Waited, slow_path};
+use super::cpu::Cpu;
+use super::ops::{Platform, SlowPath, Waited};
+use super::slow_path;
+use crate::lock::LockAddress;
 use crate::stats;
 
 /// Forgets old events and waits by a poll.
