@@ -6,12 +6,18 @@
 mod arch;
 mod boot_cell;
 mod cases;
+mod critical_section;
+mod deeds;
 mod fill;
 mod finish;
 mod handshake_memory;
 mod latency;
 mod mortal;
+mod objects;
 mod platform;
+mod prepare;
+mod queue_memory;
+mod random;
 mod setup;
 mod shared;
 mod trace_memory;
@@ -44,16 +50,19 @@ extern "C" fn bsp_main(start_info: u32) -> ! {
         next: image_end,
         end: info.ram_end(image_end),
     };
-    match setup::prepare(info, &mut memory) {
+    match prepare::prepare(info, &mut memory) {
         Ok(()) => {}
         Err(what) => give_up(what),
     }
     start_cpu(0);
     if setup::get().args.mode == Mode::Conformance {
-        cases::run(info.rsdp_gpa)
+        cases::run(info.rsdp())
+    }
+    if setup::get().args.mode == Mode::Havoc {
+        deeds::run(info.rsdp())
     }
     fill::fill(&setup::get().args);
-    smp::start_others(info.rsdp_gpa);
+    smp::start_others(info.rsdp());
     workload::enter(0)
 }
 
@@ -84,6 +93,9 @@ extern "C" fn ap_main(index: u32) -> ! {
     start_cpu(index);
     if setup::get().args.mode == Mode::Conformance {
         cases::serve(index)
+    }
+    if setup::get().args.mode == Mode::Havoc {
+        deeds::join(index)
     }
     workload::enter(index)
 }

@@ -11,7 +11,7 @@ use guest_payload::lock::queue::Queue;
 use guest_payload::pv::Platform;
 
 use crate::arch::{clock, instr, ring3, xen};
-use crate::setup;
+use crate::queue_memory;
 use crate::shared::{HALT_STUB_IS_PORT, HYPERCALL_STUB_IS_PORT, STUBS};
 
 /// This machine, seen from one ring.
@@ -93,7 +93,7 @@ impl Platform for Machine {
     }
 
     fn queue(&self) -> Queue<'_> {
-        setup::get().queue
+        queue_memory::get()
     }
 
     fn now_ns(&self) -> u64 {

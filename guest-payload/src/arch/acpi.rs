@@ -21,8 +21,13 @@ fn read_u64(gpa: u64) -> u64 {
 }
 
 fn read_u8(gpa: u64) -> u8 {
-    // SAFETY: as above.
-    unsafe { *(gpa as usize as *const u8) }
+    // SAFETY: as above. Volatile: what is below 1 MiB need not be memory.
+    unsafe { (gpa as usize as *const u8).read_volatile() }
+}
+
+/// The RSDP's address, where firmware leaves it below 1 MiB; 0 if it is not there.
+pub(crate) fn find_rsdp() -> u64 {
+    guest_payload::rsdp::find(read_u8).unwrap_or(0)
 }
 
 fn header_length(gpa: u64) -> u64 {

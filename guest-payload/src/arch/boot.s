@@ -94,6 +94,8 @@ ap_entry:
     mov %eax, %ss
     mov %eax, %ds
     mov %eax, %es
+    cmpl $0, HAVOC_CPUS(%rip)
+    jne havoc_ap_entry                # it has an index already
     mov $1, %edi
     lock xadd %edi, NEXT_CPU(%rip)
     mov %rdi, %rsp

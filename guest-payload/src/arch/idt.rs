@@ -12,11 +12,15 @@ use crate::shared::{RESULTS, crash};
 const ENTRIES: usize = 32;
 const GENERAL_PROTECTION: usize = 13;
 
+/// All vectors, for CPUs that interrupts of any kind come to.
+static HAVOC_IDT: BootCell<[[u64; 2]; 256]> = BootCell::new([[0; 2]; 256]);
+
 static IDT: BootCell<[[u64; 2]; ENTRIES]> = BootCell::new([[0; 2]; ENTRIES]);
 
 unsafe extern "C" {
     static exception_stubs: [[u8; 16]; 32];
     fn general_protection();
+    fn havoc_interrupted();
 }
 
 fn gate(handler: u64) -> [u64; 2] {
@@ -47,6 +51,23 @@ pub(crate) fn load() {
         base: IDT.get().as_ptr() as u64,
     };
     // SAFETY: `build` has filled the table, which lives as long as the machine.
+    unsafe { asm!("lidt [{}]", in(reg) &raw const register, options(nostack, preserves_flags)) };
+}
+
+/// Fills the table of `mode=havoc`. Once, on the boot CPU, before any other takes its turns.
+pub(crate) fn build_for_havoc() {
+    let every = gate(havoc_interrupted as *const () as u64);
+    // SAFETY: nobody has loaded the table yet.
+    unsafe { HAVOC_IDT.set([every; 256]) };
+}
+
+/// Loads the table of `mode=havoc` on this CPU.
+pub(crate) fn load_for_havoc() {
+    let register = TableRegister {
+        limit: (256 * 16 - 1) as u16,
+        base: HAVOC_IDT.get().as_ptr() as u64,
+    };
+    // SAFETY: `build_for_havoc` has filled the table, which lives as long as the machine.
     unsafe { asm!("lidt [{}]", in(reg) &raw const register, options(nostack, preserves_flags)) };
 }
 

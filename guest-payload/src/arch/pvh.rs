@@ -1,5 +1,7 @@
 //! What a PVH loader hands over (Xen `docs/misc/pvh.pandoc`, `xen/arch-x86/hvm/start_info.h`).
 
+use super::acpi;
+
 /// `hvm_start_info`, as far as we read it.
 #[repr(C)]
 pub(crate) struct StartInfo {
@@ -9,7 +11,7 @@ pub(crate) struct StartInfo {
     module_count: u32,
     modules_gpa: u64,
     cmdline_gpa: u64,
-    pub(crate) rsdp_gpa: u64,
+    rsdp_gpa: u64,
     memory_map_gpa: u64,
     memory_map_entries: u32,
 }
@@ -48,6 +50,14 @@ impl StartInfo {
         // SAFETY: the loop above read these bytes.
         let bytes = unsafe { core::slice::from_raw_parts(start, length) };
         core::str::from_utf8(bytes).unwrap_or("")
+    }
+
+    /// Where ACPI begins, 0 if nowhere: not every loader says.
+    pub(crate) fn rsdp(&self) -> u64 {
+        match self.rsdp_gpa {
+            0 => acpi::find_rsdp(),
+            rsdp => rsdp,
+        }
     }
 
     /// End of the RAM that holds `address`, capped at 3 GiB where the identity map for CPL 3 ends.

@@ -95,6 +95,11 @@ pub(crate) fn cpus() -> &'static [CpuResults] {
     }
 }
 
+/// Whether the local APICs are used in x2APIC mode.
+pub(crate) fn is_x2apic() -> bool {
+    apic_mode() == Mode::X2Apic
+}
+
 fn apic_mode() -> Mode {
     if APIC_MODE.load(Relaxed) == 0 {
         Mode::XApic
@@ -133,15 +138,20 @@ pub(crate) fn highest_apic_id(rsdp: u64) -> u32 {
 
 /// Gives this CPU its tables and local APIC, and announces it.
 pub(crate) fn initialize(index: u32) {
-    // SAFETY: the start of this CPU's own memory, zeroed, used by no other CPU.
-    let segments = unsafe { &mut *(per_cpu(index) as usize as *mut Segments) };
-    segments.load(kernel_stack_top(index));
+    load_segments(index);
     idt::load();
     apic::enable(apic_mode());
     let results = &cpus()[index as usize];
     results.apic_id.store(apic::id_from_cpuid(), Relaxed);
     // SeqCst: the boot CPU that reads this state also reads the APIC ID stored before it.
     results.state.store(CPU_AT_START, SeqCst);
+}
+
+/// Gives this CPU its segments and task state.
+pub(crate) fn load_segments(index: u32) {
+    // SAFETY: the start of this CPU's own memory, used by no other CPU.
+    let segments = unsafe { &mut *(per_cpu(index) as usize as *mut Segments) };
+    segments.load(kernel_stack_top(index));
 }
 
 /// Chooses the local APIC's mode for all CPUs.
@@ -158,6 +168,27 @@ pub(crate) fn copy_trampoline() {
     unsafe {
         let length = end.offset_from(start) as usize;
         core::ptr::copy_nonoverlapping(start, TRAMPOLINE as *mut u8, length);
+    }
+}
+
+/// Puts the trampoline into every page that SIPI can start a CPU at, and where real mode's interrupts
+/// lead to it. The loader's low memory must not be needed any more.
+pub(crate) fn copy_trampoline_everywhere() {
+    const LOW_RAM_END: usize = 0x9_f000;
+    /// CS:IP of the trampoline.
+    const VECTOR: u32 = (TRAMPOLINE as u32 >> 4) << 16;
+    let (start, end) = (&raw const trampoline_start, &raw const trampoline_end);
+    for page in (4096..LOW_RAM_END).step_by(4096) {
+        // SAFETY: as in `copy_trampoline`.
+        unsafe {
+            let length = end.offset_from(start) as usize;
+            core::ptr::copy_nonoverlapping(start, page as *mut u8, length);
+        }
+    }
+    for vector in 1..256_usize {
+        // SAFETY: the interrupt vectors of real mode, which nobody else uses; all but the first, whose
+        // address no pointer may have.
+        unsafe { ((4 * vector) as *mut u32).write_volatile(VECTOR) };
     }
 }
 
