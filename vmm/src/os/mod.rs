@@ -2,11 +2,15 @@
 
 pub mod affinity;
 pub mod allocator;
+pub mod call_names;
 pub mod child_process;
 pub mod futex;
+pub mod landlock;
 pub mod limits;
 pub mod perf;
 pub mod readable;
+pub mod seccomp;
+pub mod seccomp_listener;
 pub mod signal;
 pub mod socket_file;
 pub mod sparse;

@@ -65,6 +65,32 @@ pub fn ignore_file_size_signal() {
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
+/// Leaves the signals that are sent to the process to its first thread. Those that a thread causes
+/// itself (a fault, an abort, a forbidden system call) still come to it, and so does the one that
+/// interrupts it.
+pub fn leave_to_first_thread() {
+    /// Caused by the thread itself.
+    const OWN: [c_int; 7] = [
+        libc::SIGILL,
+        libc::SIGTRAP,
+        libc::SIGABRT,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGSEGV,
+        libc::SIGSYS,
+    ];
+    // SAFETY: all zero bytes are a sigset_t; the calls fill and read it, and it lives through them.
+    // SIGRTMIN is a signal, so nothing of it fails.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut set);
+        for signal in OWN.into_iter().chain([SIGRTMIN()]) {
+            libc::sigdelset(&raw mut set, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
+
 /// SIGINT and SIGTERM end the process again, as before [`end_signals`].
 pub fn end_by_signals() {
     for signal in [libc::SIGINT, libc::SIGTERM] {

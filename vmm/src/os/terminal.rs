@@ -114,6 +114,13 @@ impl Modes {
     }
 }
 
+/// Gives the terminal back, if one is raw, because the process ends. Async-signal-safe.
+pub(super) fn give_back() {
+    if let Some(modes) = taken() {
+        modes.give_back();
+    }
+}
+
 /// The modes, if a terminal is raw.
 fn taken() -> Option<&'static Modes> {
     // SAFETY: null, or a pointer to modes that are never freed.
@@ -121,15 +128,10 @@ fn taken() -> Option<&'static Modes> {
 }
 
 extern "C" fn end(signal: c_int) {
-    if let Some(modes) = taken() {
-        modes.give_back();
-    }
-    // SAFETY: both are async-signal-safe. The signal is blocked until the handler returns, and
-    // then ends the process as if there had been no handler.
-    unsafe {
-        libc::signal(signal, libc::SIG_DFL);
-        libc::raise(signal);
-    }
+    give_back();
+    // SAFETY: async-signal-safe. The signal is blocked until the handler returns, and then ends the
+    // process as if there had been no handler, which has gone (SA_RESETHAND).
+    unsafe { libc::raise(signal) };
 }
 
 extern "C" fn stop(_: c_int) {
@@ -150,12 +152,16 @@ extern "C" fn go_on(_: c_int) {
 }
 
 /// Installs `handler` and returns the one before.
-fn handle(signal: c_int, handler: extern "C" fn(c_int)) -> io::Result<libc::sigaction> {
+fn handle(
+    signal: c_int,
+    handler: extern "C" fn(c_int),
+    more_flags: c_int,
+) -> io::Result<libc::sigaction> {
     // SAFETY: all zero bytes are a sigaction: no flags, an empty mask.
     let (mut new, mut old): (libc::sigaction, libc::sigaction) = unsafe { std::mem::zeroed() };
     new.sa_sigaction = handler as *const () as usize;
     // On the alternate stack where there is one: the cause may be that the stack is used up.
-    new.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+    new.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK | more_flags;
     // SAFETY: both live through the call; the handlers call only what is async-signal-safe.
     match unsafe { libc::sigaction(signal, &raw const new, &raw mut old) } {
         0 => Ok(old),
@@ -191,14 +197,24 @@ impl RawTerminal {
             before: Vec::new(),
         };
         // From here on `raw` undoes what has been done.
-        let handlers: [(c_int, extern "C" fn(c_int)); 2] =
-            [(libc::SIGTSTP, stop), (libc::SIGCONT, go_on)];
-        let fatal = FATAL.map(|signal| (signal, end as extern "C" fn(c_int)));
-        for (signal, handler) in fatal.into_iter().chain(handlers) {
-            raw.before.push((signal, handle(signal, handler)?));
+        let handlers: [(c_int, extern "C" fn(c_int), c_int); 2] =
+            [(libc::SIGTSTP, stop, 0), (libc::SIGCONT, go_on, 0)];
+        let fatal = FATAL.map(|signal| (signal, end as extern "C" fn(c_int), libc::SA_RESETHAND));
+        for (signal, handler, more_flags) in fatal.into_iter().chain(handlers) {
+            let before = handle(signal, handler, more_flags)?;
+            raw.before.push((signal, before));
+            if signal == libc::SIGSYS && before.sa_sigaction != libc::SIG_DFL {
+                // The sandbox's (`os::seccomp`), which gives the terminal back itself.
+                raw.put_back(signal, &before);
+            }
         }
         modes.take()?;
         Ok(Some(raw))
+    }
+
+    fn put_back(&self, signal: c_int, before: &libc::sigaction) {
+        // SAFETY: what was there before, so it can be there again.
+        unsafe { libc::sigaction(signal, before, ptr::null_mut()) };
     }
 
     /// The terminal.
@@ -215,8 +231,7 @@ impl Drop for RawTerminal {
         // A SIGCONT that came between the two has taken it again.
         self.modes.give_back();
         for (signal, before) in &self.before {
-            // SAFETY: what was there before, so it can be there again.
-            unsafe { libc::sigaction(*signal, before, ptr::null_mut()) };
+            self.put_back(*signal, before);
         }
     }
 }

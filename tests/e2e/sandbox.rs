@@ -1,0 +1,181 @@
+//! What threads may ask of the kernel, from outside. That a forbidden call ends the process is
+//! tried in `vmm/src/sandbox/role_test.rs`.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Instant;
+
+use vmm::control::{MigrateRequest, SnapshotRequest, Then};
+use vmm_tests::command::{Folder, Vmm};
+use vmm_tests::process::{LOOK, PATIENCE, Process};
+
+/// `SECCOMP_MODE_FILTER`.
+const FILTERED: &str = "2";
+
+/// A field of each thread's status, by the thread's name.
+fn threads(pid: u32, field: &str) -> BTreeMap<String, String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let of = |status: &str, field: &str| {
+        let mut lines = status.lines();
+        let line = lines.find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        line.map(|value| value.trim().to_owned())
+    };
+    let found = tasks.flatten().filter_map(|task| {
+        let status = fs::read_to_string(task.path().join("status")).ok()?;
+        Some((of(&status, "Name")?, of(&status, field)?))
+    });
+    found.collect()
+}
+
+#[test]
+fn every_thread_of_a_running_machine_is_confined() {
+    let folder = Folder::new("confined");
+    let api = folder.path("api");
+    let process = Process::run(
+        &api,
+        "--vcpus 2 --sched round-robin --gdb tcp:127.0.0.1:0,nowait",
+        "seconds=60",
+    );
+    // The first thread takes its filter when the others have been started.
+    let limit = Instant::now() + PATIENCE;
+    let modes = loop {
+        let modes = threads(process.pid(), "Seccomp");
+        if modes.values().all(|mode| mode == FILTERED) || Instant::now() > limit {
+            break modes;
+        }
+        thread::sleep(LOOK);
+    };
+    for name in [
+        "vmm",
+        "loop",
+        "vcpu0",
+        "vcpu1",
+        "slices",
+        "api-door",
+        "snapshot",
+        "migration",
+        "gdb",
+    ] {
+        assert_eq!(
+            modes.get(name).map(String::as_str),
+            Some(FILTERED),
+            "{modes:?}"
+        );
+    }
+    let privileges = threads(process.pid(), "NoNewPrivs");
+    assert!(privileges.values().all(|set| set == "1"), "{privileges:?}");
+    process.stop();
+}
+
+#[test]
+fn nothing_is_confined_without_it() {
+    let folder = Folder::new("unconfined");
+    let api = folder.path("api");
+    let process = Process::run(&api, "--vcpus 1 --sandbox off", "seconds=60");
+    let modes = threads(process.pid(), "Seccomp");
+    assert!(modes.values().all(|mode| mode == "0"), "{modes:?}");
+    process.stop();
+}
+
+#[test]
+fn reports_are_written_after_the_filter() {
+    let folder = Folder::new("outputs");
+    let [json, trace, serial] = ["json", "trace", "serial"].map(|name| folder.path(name));
+    let finished = Vmm::run("--vcpus 2 --json")
+        .arg(&json)
+        .arg("--trace")
+        .arg(&trace)
+        .arg("--serial")
+        .arg(&serial)
+        .words("-- seconds=0.2")
+        .finish();
+    assert_eq!(finished.code, 0, "{finished}");
+    for file in [json, trace] {
+        assert!(fs::metadata(file).unwrap().len() > 0);
+    }
+    assert!(serial.is_file());
+}
+
+#[test]
+fn no_mode_makes_a_call_that_is_not_on_its_list() {
+    for switches in [
+        "--kick vmm --halt kvm",
+        "--kick vmm --halt vmm",
+        "--sched round-robin",
+        "--sched fair --ple soft --on-spin dy-eligible --kick-yield on --preempt-holder 0.1",
+        "--xen",
+        "--preempt 5,0.01 --cpus 0",
+        "--kick-fault delay=200,dup=0.01",
+        "--gdb tcp:127.0.0.1:0,nowait",
+        "--drop-kick 3",
+    ] {
+        let finished = Vmm::run(&format!("--sandbox log --vcpus 3 --timeout 20 {switches}"))
+            .words("-- seconds=0.5")
+            .finish();
+        assert!(
+            !finished.stderr.contains("sandbox:"),
+            "{switches}: {finished}"
+        );
+        assert!(finished.code == 0 || switches != "--xen", "{finished}");
+    }
+}
+
+#[test]
+fn a_snapshot_goes_to_disk_while_it_is_written() {
+    let folder = Folder::new("confined-snapshot");
+    // More than is written before the kernel is asked to begin.
+    let process = Process::run(
+        &folder.path("api"),
+        "--vcpus 2 --memory 64M",
+        "fill=24M seconds=86400",
+    );
+    let file = folder.path("snapshot");
+    let request = SnapshotRequest {
+        file: file.clone(),
+        then: Then::Resume,
+    };
+    process.client().snapshot(&request).unwrap();
+    assert!(fs::metadata(file).unwrap().len() > 24 << 20);
+    process.stop();
+}
+
+#[test]
+fn a_flood_of_clients_is_turned_away_and_the_machine_runs_on() {
+    /// More than there are threads for.
+    const FLOOD: usize = 64;
+    let folder = Folder::new("confined-flood");
+    let api = folder.path("api");
+    let process = Process::run(&api, "--vcpus 2", "seconds=86400");
+    let clients: Vec<_> = (0..FLOOD).map(|_| UnixStream::connect(&api)).collect();
+    assert!(clients.iter().all(Result::is_ok));
+    drop(clients);
+    // Until they have gone, there is no room.
+    let limit = Instant::now() + PATIENCE;
+    while process.client().status().is_err() {
+        assert!(!process.has_ended(), "{}", process.finish());
+        assert!(Instant::now() < limit, "nobody is let in any more");
+        thread::sleep(LOOK);
+    }
+    process.stop();
+}
+
+#[test]
+fn a_machine_that_arrives_has_a_door_and_a_debugger() {
+    let folder = Folder::new("confined-arrival");
+    let source = Process::run(&folder.path("source"), "--vcpus 2", "seconds=86400");
+    let listen = format!("unix:{}", folder.path("to").display());
+    let switches = "--gdb tcp:127.0.0.1:0,nowait";
+    let target = Process::receive(&listen, switches, &folder.path("target"));
+    let waits = threads(target.pid(), "Seccomp");
+    assert_eq!(waits.get("vmm").map(String::as_str), Some(FILTERED));
+    source.migrate(&MigrateRequest::new(&listen)).unwrap();
+    assert_eq!(source.finish().code, 0);
+    target.progress();
+    let modes = threads(target.pid(), "Seccomp");
+    assert!(modes.contains_key("gdb"), "{modes:?}");
+    assert!(modes.values().all(|mode| mode == FILTERED), "{modes:?}");
+    target.stop();
+}

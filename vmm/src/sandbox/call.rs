@@ -1,0 +1,132 @@
+//! One system call that a thread may make, and the reason: a row of a table.
+
+use seccompiler::{BackendError, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
+
+use crate::os::call_names;
+
+/// A system call that is allowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// Its number.
+    pub number: i64,
+    /// With which arguments.
+    pub only: Only,
+    /// What it is needed for.
+    pub why: &'static str,
+}
+
+/// Which arguments a call may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Only {
+    /// Any.
+    Anything,
+    /// This request of an ioctl.
+    Request(Request),
+    /// Memory that is nobody's file and never executed.
+    PlainMemory,
+    /// No memory becomes executable.
+    NeverExecuted,
+    /// This process or one of its threads, as first argument.
+    ThisProcess,
+    /// A first argument.
+    First(Named),
+    /// A second argument.
+    Second(Named),
+    /// A thread of this process, not a process.
+    Thread,
+    /// None: it fails with EPERM, and nothing ends. For what a library tries and does without.
+    Refused,
+}
+
+/// A request of an ioctl.
+pub type Request = Named;
+
+/// A constant of the kernel's with its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its name in the kernel's headers.
+    pub name: &'static str,
+    /// Its value.
+    pub value: u64,
+}
+
+/// A second descriptor of something, as second argument of fcntl.
+pub(super) const F_DUPFD_CLOEXEC: Only = Only::Second(Named {
+    name: "F_DUPFD_CLOEXEC",
+    value: libc::F_DUPFD_CLOEXEC as u64,
+});
+
+/// With whatever arguments.
+pub(super) const fn any(number: i64, why: &'static str) -> Call {
+    only(number, Only::Anything, why)
+}
+
+/// With some arguments only.
+pub(super) const fn only(number: i64, only: Only, why: &'static str) -> Call {
+    Call { number, only, why }
+}
+
+/// An ioctl with one request only.
+pub(super) const fn ioctl(name: &'static str, value: u64, why: &'static str) -> Call {
+    let request = Named { name, value };
+    only(libc::SYS_ioctl, Only::Request(request), why)
+}
+
+/// mmap's and mprotect's third argument: what may be done with the memory.
+const PROTECTION: u8 = 2;
+/// mmap's fourth: what kind of memory.
+const FLAGS: u8 = 3;
+
+impl Call {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        call_names::name(self.number).unwrap_or("?")
+    }
+
+    /// Whether it is the call of this number with any arguments.
+    #[cfg(test)]
+    pub(super) fn is_plain(&self, number: u32) -> bool {
+        self.number == i64::from(number) && self.only == Only::Anything
+    }
+
+    /// What has to hold of its arguments in the process `pid`; nothing for [`Only::Anything`].
+    pub(super) fn rule(&self, pid: u32) -> Result<Option<SeccompRule>, BackendError> {
+        let conditions = match self.only {
+            Only::Anything | Only::Refused => return Ok(None),
+            Only::Request(request) => vec![equal(1, request.value)?],
+            Only::PlainMemory => vec![
+                without(PROTECTION, libc::PROT_EXEC)?,
+                with(FLAGS, libc::MAP_ANONYMOUS)?,
+            ],
+            Only::NeverExecuted => vec![without(PROTECTION, libc::PROT_EXEC)?],
+            Only::ThisProcess => vec![equal(0, pid.into())?],
+            Only::First(is) => vec![equal(0, is.value)?],
+            Only::Second(is) => vec![equal(1, is.value)?],
+            Only::Thread => vec![with(0, libc::CLONE_THREAD)?],
+        };
+        SeccompRule::new(conditions).map(Some)
+    }
+}
+
+/// The kernel takes all these arguments as 32 bits.
+fn condition(
+    argument: u8,
+    operator: SeccompCmpOp,
+    value: u64,
+) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
+}
+
+fn equal(argument: u8, value: u64) -> Result<SeccompCondition, BackendError> {
+    condition(argument, SeccompCmpOp::Eq, value)
+}
+
+fn with(argument: u8, bit: libc::c_int) -> Result<SeccompCondition, BackendError> {
+    let bit = u64::from(bit.cast_unsigned());
+    condition(argument, SeccompCmpOp::MaskedEq(bit), bit)
+}
+
+fn without(argument: u8, bit: libc::c_int) -> Result<SeccompCondition, BackendError> {
+    let bit = u64::from(bit.cast_unsigned());
+    condition(argument, SeccompCmpOp::MaskedEq(bit), 0)
+}

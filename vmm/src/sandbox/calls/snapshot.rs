@@ -1,0 +1,54 @@
+//! What the thread that writes snapshots may call: files, and no sockets.
+
+use libc::{
+    SYS_faccessat2, SYS_fchmod, SYS_fcntl, SYS_flock, SYS_fstat, SYS_fsync, SYS_ftruncate,
+    SYS_lseek, SYS_newfstatat, SYS_openat, SYS_pread64, SYS_pwrite64, SYS_read, SYS_readlink,
+    SYS_rename, SYS_statx, SYS_sync_file_range, SYS_unlink,
+};
+
+use super::{kvm, signal};
+use crate::sandbox::call::{Call, F_DUPFD_CLOEXEC, any, only};
+
+/// Of the writer of snapshots.
+pub(crate) const CALLS: &[Call] = &[
+    any(
+        SYS_openat,
+        "a new file beside the one that is asked for; /proc/self/pagemap",
+    ),
+    any(SYS_statx, "what the snapshot takes the place of"),
+    any(SYS_newfstatat, "what the snapshot takes the place of"),
+    any(SYS_fstat, "what the snapshot takes the place of"),
+    any(SYS_readlink, "where the snapshot is"),
+    any(SYS_read, "which pages are in use"),
+    any(SYS_pread64, "which pages are in use; KVM's statistics"),
+    any(SYS_lseek, "which pages are in use"),
+    any(SYS_pwrite64, "the snapshot"),
+    any(SYS_ftruncate, "the snapshot"),
+    any(SYS_fchmod, "the snapshot keeps the mode of what was there"),
+    any(
+        SYS_fsync,
+        "the snapshot is on disk before it takes its name",
+    ),
+    any(SYS_flock, "one writer at a time"),
+    only(SYS_fcntl, F_DUPFD_CLOEXEC, "second descriptors"),
+    any(SYS_rename, "the snapshot appears whole"),
+    any(SYS_unlink, "what is left of one that could not be written"),
+    signal!(
+        SIGXFSZ,
+        "a snapshot that outgrows ulimit -f fails, and the machine stays"
+    ),
+    kvm!(KVM_GET_API_VERSION, "the list of MSRs"),
+    kvm!(KVM_GET_CLOCK, "the machine's clock"),
+    kvm!(KVM_SET_CLOCK, "the clock of a machine that goes on"),
+    kvm!(KVM_GET_IRQCHIP, "the interrupt controllers"),
+    kvm!(KVM_GET_PIT2, "the timer"),
+    kvm!(KVM_SET_PIT2, "the timer of a machine that goes on"),
+    any(
+        SYS_faccessat2,
+        "whether a file that there is may be replaced",
+    ),
+    any(
+        SYS_sync_file_range,
+        "the snapshot goes to disk while it is written",
+    ),
+];

@@ -1,0 +1,157 @@
+use super::*;
+use crate::kvm::confined::KVM_RUN;
+use crate::sandbox::role::Role;
+
+/// The process that the programs are for.
+const PID: u32 = 4711;
+/// Where `seccomp_data` has the arguments, each 8 bytes.
+const ARGUMENTS_AT: u32 = 16;
+/// `BPF_ALU | BPF_AND | BPF_K`.
+const AND: u16 = 0x54;
+/// `_IO(KVMIO, 0x41)`, which no thread needs once the machine is there.
+const KVM_CREATE_VCPU: u64 = 0xae41;
+
+/// What the kernel answers to a call.
+fn walk(program: &[sock_filter], number: u32, arguments: [u64; 6]) -> u32 {
+    let load = |at: u32| match at {
+        ARCH_AT => X86_64,
+        NUMBER_AT => number,
+        _ => {
+            let at = at.checked_sub(ARGUMENTS_AT).unwrap();
+            let argument = arguments[at as usize / 8];
+            assert_eq!(at % 4, 0, "a word begins at {at}");
+            u32::try_from(argument >> (8 * (at % 8)) & 0xffff_ffff).unwrap()
+        }
+    };
+    let mut loaded = 0;
+    let mut at = 0;
+    loop {
+        let now = &program[at];
+        at += 1;
+        match now.code {
+            LOAD_WORD => loaded = load(now.k),
+            AND => loaded &= now.k,
+            JUMP => at += now.k as usize,
+            JUMP_IF_EQUAL => at += usize::from(if loaded == now.k { now.jt } else { now.jf }),
+            JUMP_IF_NOT_BELOW => at += usize::from(if loaded >= now.k { now.jt } else { now.jf }),
+            RETURN => return now.k,
+            code => panic!("instruction {code:#x}"),
+        }
+    }
+}
+
+fn allow() -> u32 {
+    SeccompAction::Allow.into()
+}
+
+fn trap() -> u32 {
+    SeccompAction::Trap.into()
+}
+
+fn of(role: Role) -> BpfProgram {
+    program(role.calls(), PID, trap()).unwrap()
+}
+
+/// What becomes of it in a thread of `role`. Arguments that are left out are 0.
+fn answer<const N: usize>(role: Role, call: i64, arguments: [u64; N]) -> u32 {
+    let mut all = [0; 6];
+    all[..N].copy_from_slice(&arguments);
+    walk(&of(role), u32::try_from(call).unwrap(), all)
+}
+
+#[test]
+fn every_role_is_allowed_what_its_list_says_and_nothing_else() {
+    for role in Role::ALL {
+        let program = of(role);
+        for number in (0..600).chain([0x4000_0000, u32::MAX]) {
+            let listed = role.calls().any(|call| call.number == i64::from(number));
+            let plain = role.calls().any(|call| call.is_plain(number));
+            // No condition holds of these.
+            let answer = walk(&program, number, [u64::MAX; 6]);
+            if plain {
+                assert_eq!(answer, allow(), "{role}, call {number}");
+            } else if !listed {
+                assert_eq!(answer, trap(), "{role}, call {number}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_thread_makes_memory_executable() {
+    const READ_WRITE: u64 = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+    const EXECUTE: u64 = READ_WRITE | libc::PROT_EXEC as u64;
+    const ANONYMOUS: u64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
+    const OF_A_FILE: u64 = libc::MAP_PRIVATE as u64;
+    for role in Role::ALL {
+        let protected = |how| answer(role, libc::SYS_mprotect, [0x1000, 0x1000, how]);
+        assert_eq!(protected(READ_WRITE), allow(), "{role}");
+        assert_eq!(protected(EXECUTE), trap(), "{role}");
+        let mapped = |how, what| answer(role, libc::SYS_mmap, [0, 0x1000, how, what]);
+        assert_eq!(mapped(READ_WRITE, ANONYMOUS), allow(), "{role}");
+        let refused = match role {
+            // Makes the guest's memory, which may be a snapshot's file.
+            Role::Arrival => allow(),
+            // A module of the C library's that it does without.
+            Role::Migration => REFUSE,
+            _ => trap(),
+        };
+        assert_eq!(mapped(EXECUTE, ANONYMOUS), refused, "{role}");
+        assert_eq!(mapped(READ_WRITE, OF_A_FILE), refused, "{role}");
+    }
+}
+
+#[test]
+fn signals_go_to_this_process_alone() {
+    let (own, other) = (u64::from(PID), u64::from(PID) + 1);
+    for role in Role::ALL {
+        assert_eq!(answer(role, libc::SYS_tgkill, [own, 1, 34]), allow());
+        assert_eq!(answer(role, libc::SYS_tgkill, [other, 1, 34]), trap());
+        assert_eq!(answer(role, libc::SYS_kill, [other, 9]), trap());
+    }
+    assert_eq!(answer(Role::First, libc::SYS_kill, [own, 19]), allow());
+    assert_eq!(answer(Role::Vcpu, libc::SYS_kill, [own, 19]), trap());
+}
+
+#[test]
+fn a_vcpu_makes_the_ioctls_of_its_list() {
+    let asked = |request| answer(Role::Vcpu, libc::SYS_ioctl, [7, request]);
+    assert_eq!(asked(KVM_RUN), allow());
+    assert_eq!(asked(KVM_CREATE_VCPU), trap());
+    assert_eq!(asked(libc::TIOCSTI), trap());
+    assert_eq!(asked(libc::FIONBIO), trap());
+    // The kernel takes a request as 32 bits.
+    assert_eq!(asked(KVM_RUN | 1 << 32), allow());
+    for call in Role::Vcpu.calls() {
+        if let Only::Request(request) = call.only {
+            assert_eq!(asked(request.value), allow(), "{}", request.name);
+        }
+    }
+}
+
+#[test]
+fn a_thread_is_started_and_no_process_where_the_kernel_can_tell() {
+    const THREAD: u64 = (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND) as u64;
+    for role in [Role::First, Role::Door, Role::Arrival] {
+        assert_eq!(answer(role, libc::SYS_clone, [THREAD]), allow(), "{role}");
+        let process = libc::SIGCHLD.cast_unsigned().into();
+        assert_eq!(answer(role, libc::SYS_clone, [process]), trap(), "{role}");
+    }
+    assert_eq!(answer(Role::Vcpu, libc::SYS_clone, [THREAD]), trap());
+}
+
+#[test]
+fn a_vcpu_sets_no_handler_but_of_what_ends_it() {
+    let handles = |signal: libc::c_int| {
+        let signal = signal.cast_unsigned().into();
+        answer(Role::Vcpu, libc::SYS_rt_sigaction, [signal])
+    };
+    assert_eq!(handles(libc::SIGSEGV), allow());
+    assert_eq!(handles(libc::SIGTERM), trap());
+    let duplicates = |command: libc::c_int| {
+        let command = command.cast_unsigned().into();
+        answer(Role::Debugger, libc::SYS_fcntl, [3, command])
+    };
+    assert_eq!(duplicates(libc::F_DUPFD_CLOEXEC), allow());
+    assert_eq!(duplicates(libc::F_SETOWN), trap());
+}
