@@ -24,6 +24,8 @@ const PORTS: [u16; 24] = [
 ];
 /// More than any device answers in one access, and than KVM brings in one exit: a page.
 const ACCESS_BYTES_MAX: usize = 4096;
+/// A move copies all of the test device's memory.
+const MOVES_MAX: usize = 16;
 /// A state is a few hundred bytes, the test device's memory, and what waits for the guest.
 const STATE_BYTES_MAX: usize = 2 * 0x1_0000 + 4096;
 
@@ -102,7 +104,7 @@ fuzz_target!(|input: (bool, Vec<Step>)| {
         true => DeviceSet::TestImage,
         false => DeviceSet::Pc,
     };
-    let mut now = 0;
+    let (mut now, mut moves) = (0, 0);
     let mut machine = ports(set, now);
     let port_access = |machine: &Ports, port: u16, write: bool, data: &mut [u8]| match write {
         true => drop(machine.write(port, data, || Wait::Over)),
@@ -152,6 +154,10 @@ fuzz_target!(|input: (bool, Vec<Step>)| {
             Step::Break => machine.serial.receive_break(),
             Step::Time { ns } => now = ns,
             Step::Move => {
+                moves += 1;
+                if moves > MOVES_MAX {
+                    continue;
+                }
                 let next = ports(set, now);
                 let state = machine.save_pc().expect("a PC");
                 let bytes = postcard::to_stdvec(&state).expect("a state");

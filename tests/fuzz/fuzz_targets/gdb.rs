@@ -16,8 +16,9 @@ use vmm::host::debugging::Debugging;
 use vmm::host::open_kvm;
 use vmm::machine;
 use vmm::memory::MemorySize;
-use vmm::spec::{Lab, 
-    Boot, Choice, GivenCmdline, Guest, HostSide, Interface, PvUnhalt, RunSpec, SerialTarget,
+use vmm::sandbox::Sandbox;
+use vmm::spec::{
+    Boot, Choice, GivenCmdline, Guest, HostSide, Interface, Lab, PvUnhalt, RunSpec, SerialTarget,
     Tracing,
 };
 
@@ -45,6 +46,7 @@ fn spec() -> RunSpec {
             trace: Tracing::Off,
             has_api: false,
             lab: Lab::default(),
+            sandbox: Sandbox::off(),
         },
         drop_kick: None,
     }

@@ -1,8 +1,10 @@
 //! Arbitrary bytes as a snapshot. They are read twice: as they are, and with every CRC and the
-//! length made right, as a hostile writer would do it.
+//! length made right, as a hostile writer would do it. What is inside the sections is read as a
+//! restore reads it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use vmm::machine::saved::SavedMachine;
 use vmm::snapshot::{Metadata, SectionKind};
 
 const HEADER_BYTES: usize = 64;
@@ -23,6 +25,12 @@ fuzz_target!(|data: &[u8]| {
         }
         for region in read.memory_regions() {
             assert!(region.file_offset + region.bytes <= end);
+        }
+        // As a restore reads what is inside the sections, and a snapshot of that would write it.
+        if let Ok(machine) = SavedMachine::from_sections(&read) {
+            let vcpus = machine.state.vcpus.len();
+            assert_eq!(vcpus, machine.description.blueprint.vcpus() as usize);
+            machine.sections().expect("what was read can be written");
         }
     }
 });

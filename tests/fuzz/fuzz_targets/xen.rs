@@ -10,7 +10,7 @@ use vmm::memory::{self, MemorySize, OwnWrites};
 use vmm::pv::apic_id::{ApicIds, ApicMode, BroadcastQuirk, VcpuIndex};
 use vmm::pv::hypercall::{CallerMode, Privilege};
 use vmm::pv::kick::{KickService, Unhalted, Waker};
-use vmm::trace::Tracer;
+use vmm::pv::recorder::Tracer;
 use vmm::pv::xen::{Call, CallerMemory, Fault, HypercallsBy, Outcome, Xen};
 
 const VCPUS: u32 = 5;
@@ -35,11 +35,15 @@ struct Identity<'a>(&'a GuestMemoryMmap);
 
 impl CallerMemory for Identity<'_> {
     fn read(&self, linear: u64, bytes: &mut [u8]) -> Result<(), Fault> {
-        self.0.read_slice(bytes, GuestAddress(linear)).map_err(|_| Fault)
+        self.0
+            .read_slice(bytes, GuestAddress(linear))
+            .map_err(|_| Fault)
     }
 
     fn write(&self, linear: u64, bytes: &[u8]) -> Result<(), Fault> {
-        self.0.write_slice(bytes, GuestAddress(linear)).map_err(|_| Fault)
+        self.0
+            .write_slice(bytes, GuestAddress(linear))
+            .map_err(|_| Fault)
     }
 }
 
@@ -50,9 +54,16 @@ fuzz_target!(|data: &[u8]| {
     let _ = memory.write_slice(content, GuestAddress(0));
     let xen = Xen::new(VCPUS, memory.clone(), Arc::new(OwnWrites::default()));
     let ids = ApicIds::new(0..VCPUS, BroadcastQuirk::Enabled).expect("five IDs");
-    let kick = KickService::new((0..VCPUS).collect(), ids, Box::new(Nobody), None, Tracer::off());
+    let kick = KickService::new(
+        (0..VCPUS).collect(),
+        ids,
+        Box::new(Nobody),
+        None,
+        Tracer::off(),
+    );
     for call in calls.chunks_exact(CALL_BYTES) {
-        let word = |at: usize| u32::from_le_bytes([call[at], call[at + 1], call[at + 2], call[at + 3]]);
+        let word =
+            |at: usize| u32::from_le_bytes([call[at], call[at + 1], call[at + 2], call[at + 3]]);
         let (number, operation, at) = (word(0), word(4), word(8));
         if number == u32::MAX {
             let _ = xen.fill_hypercall_page(u64::from(at), HypercallsBy::Port);

@@ -1,7 +1,7 @@
 //! What all targets of images do with one that is let through.
 
 use vm_memory::{GuestAddress, GuestMemoryMmap};
-use vmm::boot::load::{Plan, Told};
+use vmm::boot::load::{self, Plan, Told};
 use vmm::boot::module::Module;
 use vmm::boot::symbols::Symbols;
 use vmm::boot::{Entry, Image, image};
@@ -45,10 +45,15 @@ pub fn load(data: &[u8]) {
     let told = Told {
         ram: std::slice::from_ref(&ram),
         command_line: "quiet",
+        added_bytes: 0,
         apic_ids: &[0, 1],
     };
-    // All that can be refused has been: what fits is loaded.
-    let entry = plan.load(&memory.expect("memory"), &told).expect("fits");
+    let entry = match plan.load(&memory.expect("memory"), &told) {
+        // A kernel says how long a command line it takes, and it may take none.
+        Err(load::Error::CommandLine(_)) => return,
+        // All else that can be refused has been: what fits is loaded.
+        loaded => loaded.expect("fits"),
+    };
     let at = match entry {
         Entry::Pvh { entry, .. } | Entry::Multiboot { entry, .. } => entry.into(),
         Entry::Linux64 { entry, .. } => entry,
