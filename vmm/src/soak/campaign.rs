@@ -9,7 +9,7 @@ use super::child::{Child, looks};
 use super::folder::Folder;
 use super::interrupts::{Interrupted, Interrupts};
 use super::plan::{Mode, Plan, Until};
-use super::report::{End, EndedBy, Facts, Report};
+use super::report::{End, EndedBy, Facts, Report, Resources};
 use super::tally::Tally;
 use crate::control::{PayloadState, PayloadStatus};
 use crate::error_chain::in_one_line;
@@ -17,6 +17,7 @@ use crate::host::Identity;
 use crate::random::Random;
 use crate::report::hang::HangReport;
 use crate::report::progress::Progress;
+use crate::report::resources::Sample;
 use crate::report::run::{Host, Outcome};
 use crate::report::units;
 use crate::spec::{Choice, Interface, NO_PROGRESS_AFTER};
@@ -68,6 +69,7 @@ pub(super) struct Campaign<'a> {
     /// Processes that had the machine and are about to end.
     leaving: Vec<Child>,
     started: u64,
+    resources: Resources,
 }
 
 /// Soaks as `plan` says. `signals` is readable when the user wants it to end.
@@ -84,6 +86,7 @@ pub fn run(plan: &Plan, signals: std::fs::File, progress: &mut Progress) -> Resu
         interrupts: Interrupts::new(signals),
         leaving: Vec::new(),
         started: 0,
+        resources: Resources::over(plan.cycles),
     };
     let identity = Identity::detect();
     let mut first = campaign.new_machine()?;
@@ -108,7 +111,10 @@ pub fn run(plan: &Plan, signals: std::fs::File, progress: &mut Progress) -> Resu
         failure,
         seconds: start.elapsed().as_secs_f64(),
     };
-    Ok(Report::new(plan, facts, &campaign.tally, end))
+    let Campaign {
+        tally, resources, ..
+    } = campaign;
+    Ok(Report::new(plan, facts, &tally, resources, end))
 }
 
 impl Campaign<'_> {
@@ -125,6 +131,7 @@ impl Campaign<'_> {
             for child in std::mem::take(&mut self.leaving) {
                 child.finish()?;
             }
+            self.sample(&machine);
             if shown.is_none_or(|shown| shown.elapsed() >= SHOW) {
                 progress.show(self.line(start.elapsed()));
                 shown = Some(Instant::now());
@@ -139,6 +146,16 @@ impl Campaign<'_> {
         machine.ask("stop", |client| client.stop())?;
         machine.finish()?;
         Ok(())
+    }
+
+    /// Looks at what this process and the machine's take, now and then. Those that had the machine are
+    /// gone by now.
+    fn sample(&mut self, machine: &Child) {
+        let done = self.tally.cycles;
+        if self.resources.soak.is_due(done) {
+            self.resources.soak.add(Sample::of_this_process(done));
+            self.resources.machine.add(machine.resources(done));
+        }
     }
 
     fn line(&self, elapsed: Duration) -> String {

@@ -15,6 +15,7 @@ use super::limit::Limit;
 use crate::control::client::{self, Client};
 use crate::control::{PayloadStatus, Status};
 use crate::os::child_process::fresh_and_mortal;
+use crate::report::resources::Sample;
 use crate::report::run::{Outcome, RunReport};
 
 /// For a process to come up, to answer and to end, on a host that is busy with other things.
@@ -80,6 +81,11 @@ impl Child {
 
     fn process(&self) -> MutexGuard<'_, Process> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What its process takes of the host, after `done` cycles.
+    pub(super) fn resources(&self, done: u64) -> Option<Sample> {
+        Sample::of_process(self.process().id(), done)
     }
 
     /// Its exit code, if it has ended; -1 where a signal ended it.

@@ -19,4 +19,4 @@ mod tally;
 pub use campaign::run;
 pub use error::Error;
 pub use plan::{Mode, Plan, Until, WordsError, guest_words};
-pub use report::{Downtime, EndedBy, Report, SCHEMA};
+pub use report::{Downtime, EndedBy, Report, Resources, SCHEMA};

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::{Mode, Plan};
 use super::tally::Tally;
 use crate::pv::{HaltIn, KickBy};
+use crate::report::resources::Curve;
 use crate::report::run::Host;
 use crate::vcpu::state::HiddenKicks;
 
@@ -64,8 +65,30 @@ pub struct Report {
     pub sources_went_on: u64,
     /// How long the guest stood still a cycle; null where no cycle was measured.
     pub downtime_ns: Option<Downtime>,
+    /// What the processes took of the host; null in older reports.
+    #[serde(default)]
+    pub resources: Option<Resources>,
     /// How long all of it took.
     pub seconds: f64,
+}
+
+/// What the processes of a soak took of the host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resources {
+    /// The soak's own process.
+    pub soak: Curve,
+    /// The process that had the machine at the time: another one after each cycle.
+    pub machine: Curve,
+}
+
+impl Resources {
+    /// Of a soak of so many cycles.
+    pub(super) fn over(cycles: u64) -> Self {
+        Self {
+            soak: Curve::over(cycles),
+            machine: Curve::over(cycles),
+        }
+    }
 }
 
 /// Why a soak is over.
@@ -133,7 +156,13 @@ pub(super) struct End {
 }
 
 impl Report {
-    pub(super) fn new(plan: &Plan, facts: Facts, tally: &Tally, end: End) -> Self {
+    pub(super) fn new(
+        plan: &Plan,
+        facts: Facts,
+        tally: &Tally,
+        resources: Resources,
+        end: End,
+    ) -> Self {
         let checks = tally.checks();
         Self {
             schema: SCHEMA.to_owned(),
@@ -161,6 +190,7 @@ impl Report {
             violations: checks.violations,
             sources_went_on: tally.sources_went_on,
             downtime_ns: Downtime::of(&tally.downtimes_ns),
+            resources: Some(resources),
             seconds: end.seconds,
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::plan::Mode;
 use super::report::{EndedBy, Report};
-use crate::report::table::row;
+use crate::report::row::row;
 use crate::report::units::{bytes, count, ns};
 use crate::report::wrap::wrap;
 
@@ -70,6 +70,11 @@ impl fmt::Display for Report {
                 ("most", down.max),
             ];
             row(f, "downtime", 4, cells.map(|(name, n)| (name, ns(n))))?;
+        }
+        if let Some(resources) = &self.resources {
+            writeln!(f)?;
+            f.write_str(&wrap(&format!("soak: {}", resources.soak), 0))?;
+            f.write_str(&wrap(&format!("machine: {}", resources.machine), 0))?;
         }
         Ok(())
     }
