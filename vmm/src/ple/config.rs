@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::on_spin::table::handlers;
 use crate::text;
 
 /// Who takes a vCPU out of a spin loop.
@@ -75,42 +76,59 @@ fn window(settings: &str) -> Result<Window, String> {
     Ok(window)
 }
 
-/// What the VMM does with a vCPU that spins: the handlers of KVM's history, and ours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum OnSpin {
-    /// Nothing: the vCPU spins on.
-    #[default]
-    None,
-    /// It sleeps for 100 us (2009).
-    Sleep,
-    /// It yields to the next vCPU in turn (2011).
-    RoundRobin,
-    /// It yields to the next one that does not spin itself, or whose turn it is (2012).
-    DyEligible,
-    /// As dy-eligible, and kicked vCPUs count as able to run (2019).
-    KickYield,
-    /// As kick-yield, and vCPUs with a pending interrupt come first (2021).
-    PendingIrq,
-    /// Who is kicked or holds the lock gets the pCPU; a waiter without hope halts.
-    Handshake,
+macro_rules! on_spin {
+    ($($file:ident, $handler:ident $name:literal, $yields:ident, $help:literal, $reference:literal;)*) => {
+        /// What the VMM does with a vCPU that spins: the handlers of KVM's history, and ours.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+        pub enum OnSpin {
+            $(
+                #[doc = concat!($help, ".")]
+                #[value(name = $name)]
+                $handler,
+            )*
+        }
+
+        impl OnSpin {
+            /// All of them, in the order of history.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$handler),*];
+
+            /// Its name on the command line and in reports.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$handler => $name,)*
+                }
+            }
+
+            /// Whether it decides who runs, for which the VMM must schedule.
+            pub const fn yields(self) -> bool {
+                match self {
+                    $(Self::$handler => matches!(Turns::$yields, Turns::Yields),)*
+                }
+            }
+
+            /// Its row of the reference, without its name.
+            pub const fn reference(self) -> &'static str {
+                match self {
+                    $(Self::$handler => $reference,)*
+                }
+            }
+        }
+    };
 }
 
-impl OnSpin {
-    /// Its name on the command line and in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Sleep => "sleep",
-            Self::RoundRobin => "round-robin",
-            Self::DyEligible => "dy-eligible",
-            Self::KickYield => "kick-yield",
-            Self::PendingIrq => "pending-irq",
-            Self::Handshake => "handshake",
-        }
-    }
+handlers!(on_spin);
 
-    /// Whether it decides who runs, for which the VMM must schedule.
-    pub const fn yields(self) -> bool {
-        !matches!(self, Self::None | Self::Sleep)
+/// What becomes of the pCPU's next turn.
+enum Turns {
+    /// It is the spinner's, sooner or later.
+    Stays,
+    /// The handler may give it away.
+    Yields,
+}
+
+/// The vCPU spins on.
+impl Default for OnSpin {
+    fn default() -> Self {
+        Self::None
     }
 }

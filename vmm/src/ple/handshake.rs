@@ -10,8 +10,8 @@ use guest_payload::abi::handshake::{
 use vm_memory::{ByteValued, Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::config::{OnSpin, Ple};
+use super::lab::Lab;
 use crate::sched::config::{Adversary, PolicyKind, PreemptAt, Sched};
-use crate::spec::Lab;
 
 /// Why the laboratory's switches cannot be passed on to a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,8 +1,8 @@
 //! Who loses its pCPU on purpose: `--preempt-holder` and the adversary of `--sched`.
 
-use super::service::Then;
+use super::lab::Lab;
+use super::then::Then;
 use crate::sched::config::{PolicyKind, PreemptAt, Sched};
-use crate::spec::Lab;
 
 /// What acquires and releases are preempted with.
 #[derive(Clone, Copy, Debug)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use guest_payload::abi::handshake::SpinExit;
 
 use super::config::{OnSpin, Ple};
+use super::lab::Lab;
 use super::loans::Loans;
 use super::on_purpose::OnPurpose;
 use super::on_spin::{Action, Tell, VcpuSet, Verdict, decide};
@@ -15,26 +16,15 @@ use super::slots::{Advice, Slots};
 use super::windows::Windows;
 use crate::sched::view::{Standing, VcpuView, View};
 use crate::sched::{Pcpus, Yielded};
-use crate::spec::Lab;
 
 pub use super::stats::SpinStats;
+pub use super::then::Then;
 
 /// A yield whose target has got a pCPU meanwhile is followed by another, up to so many in all.
 ///
 /// Not KVM's walk: there such a yield returns 0, and the same walk goes on. Its `try`
 /// (`c45c528e89ed`) counts yields that fail because both run queues are short, which no yield here does.
 const TRIES: usize = 3;
-
-/// What a vCPU does after its exit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// Enter the guest again, if it still has its pCPU.
-    GoOn,
-    /// Stay off its pCPU for so long.
-    StayOff(Duration),
-    /// Lose its pCPU and queue for another.
-    BePreempted,
-}
 
 /// One vCPU's. Relaxed, all of it: its own thread writes but for `dy_eligible`, and what other threads
 /// miss is a worse guess, as with KVM's own unlocked fields.

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::policy::table::policies;
 use crate::text;
 
 /// Who decides which vCPUs run.
@@ -28,19 +29,52 @@ pub struct TokenSched {
     pub seed: u64,
 }
 
-/// A scheduling policy.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum PolicyKind {
-    /// In the order in which they became able to run.
-    RoundRobin,
-    /// Drawn.
-    Random,
-    /// The one that has had the least time.
-    Fair,
-    /// All vCPUs of a group at a time, group after group.
-    Gang,
-    /// As round robin, and vCPUs lose their tokens where it hurts.
-    Adversarial(Adversary),
+macro_rules! policy_kind {
+    ($($file:ident::$rule:ident, $kind:ident $name:literal, $reference:literal;)*) => {
+        /// A scheduling policy.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub enum PolicyKind {
+            $(
+                #[doc = concat!("`", $name, "`, see its file.")]
+                $kind,
+            )*
+            /// As round robin, and vCPUs lose their tokens where it hurts.
+            Adversarial(Adversary),
+        }
+
+        impl PolicyKind {
+            /// Those without settings.
+            pub const PLAIN: [Self; [$($name),*].len()] = [$(Self::$kind),*];
+
+            /// Its name on the command line and in reports.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                    Self::Adversarial(_) => ADVERSARIAL,
+                }
+            }
+
+            /// Its row of the reference, without its name; `None` for the one with settings.
+            pub const fn reference(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$kind => Some($reference),)*
+                    Self::Adversarial(_) => None,
+                }
+            }
+        }
+    };
+}
+
+policies!(policy_kind);
+
+const HOST: &str = "host";
+/// Name of the policy with settings.
+pub const ADVERSARIAL: &str = "adversarial";
+
+/// What `--sched` takes, for its help.
+pub fn sched_names() -> String {
+    let plain = PolicyKind::PLAIN.map(PolicyKind::name).join(", ");
+    format!("{HOST}, {plain} or {ADVERSARIAL}[:at=acquire|release,rate=SHARE]")
 }
 
 /// Where and how often an adversarial policy preempts.
@@ -85,19 +119,6 @@ pub fn slice(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("`{text}` is too short for a vCPU to get anywhere: at least 10us"))
 }
 
-impl PolicyKind {
-    /// Its name on the command line and in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::RoundRobin => "round-robin",
-            Self::Random => "random",
-            Self::Fair => "fair",
-            Self::Gang => "gang",
-            Self::Adversarial(_) => "adversarial",
-        }
-    }
-}
-
 /// What `--sched` says, before the other options are known.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SchedName {
@@ -115,23 +136,21 @@ impl FromStr for SchedName {
             Some((name, settings)) => (name, Some(settings)),
             None => (text, None),
         };
-        let policy = match name {
-            "host" => None,
-            "round-robin" => Some(PolicyKind::RoundRobin),
-            "random" => Some(PolicyKind::Random),
-            "fair" => Some(PolicyKind::Fair),
-            "gang" => Some(PolicyKind::Gang),
-            "adversarial" => Some(PolicyKind::Adversarial(adversary(settings)?)),
-            _ => {
-                return Err(
-                    "one of host, round-robin, random, fair, gang and adversarial".to_owned(),
-                );
+        let plain = PolicyKind::PLAIN
+            .into_iter()
+            .find(|kind| kind.name() == name);
+        let named = match (name, plain) {
+            (ADVERSARIAL, _) => {
+                return Ok(Self::Policy(PolicyKind::Adversarial(adversary(settings)?)));
             }
+            (HOST, _) => Self::Host,
+            (_, Some(policy)) => Self::Policy(policy),
+            (_, None) => return Err(format!("one of {}", sched_names())),
         };
-        if settings.is_some() && name != "adversarial" {
-            return Err(format!("{name} has no settings"));
+        match settings {
+            Some(_) => Err(format!("{name} has no settings")),
+            None => Ok(named),
         }
-        Ok(policy.map_or(Self::Host, Self::Policy))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod decisions;
+mod effects;
 mod policy;
 mod run_queue;
 mod scheduler;

@@ -5,6 +5,7 @@
 
 use super::config::TokenSched;
 use super::decisions::Decisions;
+use super::effects::{Asked, Counts, Effects};
 use super::policy::{Candidate, Gang, Policy};
 use super::view::Standing;
 
@@ -22,17 +23,6 @@ struct Entry {
     asked_off: Option<Asked>,
 }
 
-/// Why a vCPU is to give its token up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// Its slice is over.
-    SliceOver,
-    /// On purpose.
-    Preempted,
-    /// It asked for it.
-    Yields,
-}
-
 /// Where a vCPU that queues comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
@@ -40,16 +30,6 @@ enum Origin {
     Absence,
     /// From its pCPU: it keeps what it is behind the others.
     Pcpu,
-}
-
-/// What the caller has to do once it has let the mutex go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[must_use]
-pub(super) struct Effects {
-    /// This vCPU was given a token.
-    pub(super) granted: Option<usize>,
-    /// Somebody waits, and nobody watches the slices.
-    pub(super) wake_timer: bool,
 }
 
 /// Whether somebody watches the slices.
@@ -60,19 +40,6 @@ enum Watch {
     /// For one more slice, lest every short wait costs a wake-up.
     Lingers,
     On,
-}
-
-/// What was counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    /// Tokens given to a vCPU that had none.
-    pub(super) switches: u64,
-    /// Slices that ended and whose tokens went to others.
-    pub(super) expired: u64,
-    /// Directed yields that handed a token over.
-    pub(super) yields: u64,
-    /// Preemptions on purpose by which a vCPU lost its token.
-    pub(super) preempted: u64,
 }
 
 /// The tokens and the vCPUs that share them.

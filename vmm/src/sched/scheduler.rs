@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::config::{PolicyKind, TokenSched};
 use super::decisions::Decisions;
-use super::run_queue::Asked;
+use super::effects::Asked;
 use super::stats::HandOverTimes;
 use super::tokens::{Timer, Tokens, Went};
 use super::view::Standing;

@@ -17,12 +17,13 @@ pub struct Slices {
 }
 
 impl Slices {
-    /// Starts it. `send_out` sends a vCPU out of KVM_RUN.
+    /// Starts it. It does `confine` first; `send_out` sends a vCPU out of KVM_RUN.
     ///
     /// # Errors
     /// What the system says of the thread.
     pub fn watch(
         scheduler: &Arc<Scheduler>,
+        confine: impl FnOnce() + Send + 'static,
         send_out: impl Fn(usize) + Send + 'static,
     ) -> io::Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
@@ -30,6 +31,7 @@ impl Slices {
         let thread = thread::Builder::new()
             .name("slices".to_owned())
             .spawn(move || {
+                confine();
                 watched.watch_here();
                 let mut sent = Vec::new();
                 while !ends.load(Relaxed) {

@@ -12,7 +12,8 @@
 //! token always has its kick too.
 
 use super::config::TokenSched;
-use super::run_queue::{Asked, Effects, RunQueue};
+use super::effects::{Asked, Effects};
+use super::run_queue::RunQueue;
 use super::stats::HandOvers;
 use super::view::Standing;
 use crate::pv::halt::{HaltState, Handed, Seated, Wake};

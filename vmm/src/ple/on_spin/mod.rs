@@ -2,18 +2,12 @@
 //!
 //! Each is a pure function of what the scheduler knows at that moment. What the real ones learn from
 //! the host's scheduler, the VMM's own tells: `task->flags & PF_VCPU` and a failing `yield_to` are
-//! [`Standing::OnPcpu`], an active wait queue is [`Standing::Halted`], `vcpu->ready` without
-//! `vcpu->preempted` is [`Standing::Kicked`].
+//! `Standing::OnPcpu`, an active wait queue is `Standing::Halted`, `vcpu->ready` without
+//! `vcpu->preempted` is `Standing::Kicked`.
 
-mod dy_eligible;
-mod handshake;
-mod kick_yield;
-mod none;
-mod pending_irq;
 mod queue;
-mod round_robin;
 mod set;
-mod sleep;
+pub(super) mod table;
 
 use std::time::Duration;
 
@@ -77,18 +71,20 @@ impl From<Action> for Verdict {
     }
 }
 
-/// Asks the handler `on_spin`.
-pub fn decide(on_spin: OnSpin, view: &View<'_>) -> Verdict {
-    match on_spin {
-        OnSpin::None => none::decide(view),
-        OnSpin::Sleep => sleep::decide(view),
-        OnSpin::RoundRobin => round_robin::decide(view),
-        OnSpin::DyEligible => dy_eligible::decide(view),
-        OnSpin::KickYield => kick_yield::decide(view),
-        OnSpin::PendingIrq => pending_irq::decide(view),
-        OnSpin::Handshake => handshake::decide(view),
-    }
+macro_rules! files {
+    ($($file:ident, $handler:ident $name:literal, $yields:ident, $help:literal, $reference:literal;)*) => {
+        $(mod $file;)*
+
+        /// Asks the handler `on_spin`.
+        pub fn decide(on_spin: OnSpin, view: &View<'_>) -> Verdict {
+            match on_spin {
+                $(OnSpin::$handler => $file::decide(view),)*
+            }
+        }
+    };
 }
+
+table::handlers!(files);
 
 /// The vCPUs in the order in which KVM looks at them since 2012 (`5cfc2aabcb28`): from the one
 /// after the last boosted, once around. The spinner is left out.

@@ -7,16 +7,6 @@ use super::*;
 use crate::sched::view::Said;
 use crate::sched::view::Standing;
 
-const ALL: [OnSpin; 7] = [
-    OnSpin::None,
-    OnSpin::Sleep,
-    OnSpin::RoundRobin,
-    OnSpin::DyEligible,
-    OnSpin::KickYield,
-    OnSpin::PendingIrq,
-    OnSpin::Handshake,
-];
-
 fn standing() -> impl Strategy<Value = Standing> {
     prop_oneof![
         Just(Standing::OnPcpu),
@@ -71,7 +61,7 @@ proptest! {
         last_boosted in prop_oneof![9 => 0..40_usize, 1 => any::<usize>()],
     ) {
         let view = View { vcpus: &vcpus, spinner, last_boosted };
-        for on_spin in ALL {
+        for on_spin in OnSpin::ALL {
             let verdict = decide(on_spin, &view);
             if let Action::YieldTo(target) | Action::LendTo(target) = verdict.action {
                 prop_assert!(target != spinner, "{on_spin:?}");

@@ -1,7 +1,7 @@
 //! Gangs: as many vCPUs as there are tokens run together, gang after gang. A token that a halted
 //! member leaves goes to somebody of the gangs that come next, until the gang's slice ends.
 
-use super::Candidate;
+use super::{Candidate, Rule};
 
 /// Whose turn it is.
 #[derive(Clone, Copy, Debug)]
@@ -11,13 +11,6 @@ pub(in crate::sched) struct Gang {
 }
 
 impl Gang {
-    pub(super) fn new(size: usize) -> Self {
-        Self {
-            size: size.max(1),
-            current: 0,
-        }
-    }
-
     fn of(&self, vcpu: usize) -> usize {
         vcpu / self.size
     }
@@ -40,8 +33,17 @@ impl Gang {
             self.current = self.of(next);
         }
     }
+}
 
-    pub(super) fn pick(&self, candidates: &[Candidate]) -> Option<usize> {
+impl Rule for Gang {
+    fn new(_seed: u64, pcpus: usize) -> Self {
+        Self {
+            size: pcpus.max(1),
+            current: 0,
+        }
+    }
+
+    fn pick(&self, _draws: &[u64], candidates: &[Candidate]) -> Option<usize> {
         let order = |candidate: &&Candidate| (self.distance(candidate.vcpu), candidate.place);
         Some(candidates.iter().min_by_key(order)?.vcpu)
     }

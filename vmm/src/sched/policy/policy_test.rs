@@ -23,27 +23,29 @@ fn pick(policy: Policy, of: &[(usize, u64, u64)]) -> Option<usize> {
     pick_at(policy, 0, &candidates(of))
 }
 
+fn policy(kind: PolicyKind) -> Policy {
+    Policy::new(kind, 1, 2)
+}
+
 #[test]
 fn nobody_is_picked_of_nobody() {
     let adversary = Adversary {
         at: PreemptAt::Acquire,
         rate: 1.0,
     };
-    for kind in [
-        PolicyKind::RoundRobin,
-        PolicyKind::Random,
-        PolicyKind::Fair,
-        PolicyKind::Gang,
-        PolicyKind::Adversarial(adversary),
-    ] {
-        assert_eq!(pick(Policy::new(kind, 1, 2), &[]), None, "{kind:?}");
+    let adversarial = PolicyKind::Adversarial(adversary);
+    for kind in PolicyKind::PLAIN.into_iter().chain([adversarial]) {
+        assert_eq!(pick(policy(kind), &[]), None, "{kind:?}");
     }
 }
 
 #[test]
 fn round_robin_takes_who_queued_first() {
     assert_eq!(
-        pick(Policy::RoundRobin, &[(0, 7, 0), (1, 5, 9), (2, 6, 0)]),
+        pick(
+            policy(PolicyKind::RoundRobin),
+            &[(0, 7, 0), (1, 5, 9), (2, 6, 0)]
+        ),
         Some(1)
     );
 }
@@ -54,13 +56,13 @@ fn fair_takes_who_had_the_least_time_and_of_equals_who_queued_first() {
         (&[(0, 1, 30), (1, 2, 20), (2, 3, 40)][..], 1),
         (&[(0, 3, 20), (1, 2, 20), (2, 1, 40)][..], 1),
     ] {
-        assert_eq!(pick(Policy::Fair, of), Some(expected));
+        assert_eq!(pick(policy(PolicyKind::Fair), of), Some(expected));
     }
 }
 
 #[test]
 fn gangs_run_one_after_the_other() {
-    let mut gang = Gang::new(2);
+    let mut gang = Gang::new(1, 2);
     let of = [(5, 1, 0), (3, 2, 0), (2, 3, 0), (1, 4, 0)];
     // Gangs {0, 1}, {2, 3}, {4, 5}; within a gang, who queued first.
     let mut order = Vec::new();
@@ -73,7 +75,7 @@ fn gangs_run_one_after_the_other() {
 
 #[test]
 fn a_gang_without_anybody_who_waits_is_passed_over() {
-    let mut gang = Gang::new(2);
+    let mut gang = Gang::new(1, 2);
     gang.next([5].into_iter());
     assert!(gang.has_turn(4) && gang.has_turn(5));
     gang.next([].into_iter());
@@ -82,14 +84,14 @@ fn a_gang_without_anybody_who_waits_is_passed_over() {
 
 #[test]
 fn a_token_that_a_gang_leaves_goes_to_the_gang_that_comes_next() {
-    let mut gang = Gang::new(2);
+    let mut gang = Gang::new(1, 2);
     gang.next([2].into_iter());
     assert_eq!(pick(Policy::Gang(gang), &[(0, 1, 0), (4, 2, 0)]), Some(4));
 }
 
 #[test]
 fn equal_candidates_give_equal_draws_whatever_else_there_was() {
-    let policy = Policy::Random { seed: 42 };
+    let policy = Policy::new(PolicyKind::Random, 42, 1);
     let all = candidates(&[(0, 0, 0), (1, 1, 0), (2, 2, 0), (3, 3, 0)]);
     let again = candidates(&[(0, 9, 5), (1, 3, 7), (2, 8, 1), (3, 4, 0)]);
     for decision in 0..100 {
@@ -106,7 +108,7 @@ fn equal_candidates_give_equal_draws_whatever_else_there_was() {
 fn draws_differ_by_seed_and_treat_all_alike() {
     let all = candidates(&[(0, 0, 0), (1, 1, 0), (2, 2, 0), (3, 3, 0)]);
     let draws = |seed| -> Vec<_> {
-        let policy = Policy::Random { seed };
+        let policy = Policy::new(PolicyKind::Random, seed, 1);
         (0..4000)
             .map(|n| pick_at(policy, n, &all).unwrap())
             .collect()
