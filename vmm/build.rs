@@ -1,8 +1,12 @@
 //! Tells the program which revision it is built from: `VMM_REVISION` in its environment at build
-//! time or, in a checkout, what git says. And with which of cargo's profiles.
+//! time or, in a checkout, what git says, or, in a package, what cargo has written down. And with
+//! which of cargo's profiles.
 
 use std::path::Path;
 use std::process::Command;
+
+/// Where `cargo package` notes the commit.
+const PACKAGED_FROM: &str = ".cargo_vcs_info.json";
 
 /// What a build depends on, from this folder.
 const SOURCES: [&str; 5] = [
@@ -24,12 +28,16 @@ fn main() {
     let profile = std::env::var("PROFILE").unwrap_or_default();
     let is_release = profile == "release";
     if is_release
+        && std::env::var_os("VMM_REVISION").is_none()
         && let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"])
         && Path::new(&log).exists()
     {
         println!("cargo::rerun-if-changed={log}");
     }
-    let revision = std::env::var("VMM_REVISION").ok().or_else(revision);
+    let revision = std::env::var("VMM_REVISION")
+        .ok()
+        .or_else(packaged)
+        .or_else(revision);
     let revision = revision.unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=VMM_REVISION={revision}");
     println!("cargo::rustc-env=VMM_PROFILE={profile}");
@@ -45,6 +53,19 @@ fn revision() -> Option<String> {
     let is_clean = git(&status)?.is_empty();
     Some(if is_clean {
         commit
+    } else {
+        format!("{commit}-dirty")
+    })
+}
+
+/// The commit that this package was made of, marked likewise.
+fn packaged() -> Option<String> {
+    let note = std::fs::read_to_string(PACKAGED_FROM).ok()?;
+    let (_, commit) = note.split_once("\"sha1\": \"")?;
+    let commit = commit.get(..12)?;
+    let is_clean = !note.contains("\"dirty\": true");
+    Some(if is_clean {
+        commit.to_owned()
     } else {
         format!("{commit}-dirty")
     })

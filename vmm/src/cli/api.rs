@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use super::{Exit, Failure};
 use crate::control::client::{Client, Error};
+use crate::control::status_text;
 use crate::report::output;
 use crate::report::progress::Progress;
-use crate::report::status;
 
 /// How often the progress line asks.
 const POLL: Duration = Duration::from_millis(200);
@@ -59,7 +59,8 @@ impl ApiArgs {
             let connected = client.take().or_else(|| Client::connect(&self.socket).ok());
             client = connected.and_then(|mut client| {
                 let operation = client.status().ok()?.operation;
-                progress.show(operation.map_or_else(String::new, |now| status::operation(&now)));
+                progress
+                    .show(operation.map_or_else(String::new, |now| status_text::operation(&now)));
                 Some(client)
             });
         }

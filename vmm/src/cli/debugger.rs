@@ -13,7 +13,8 @@ use crate::machine::Machine;
 use crate::machine::events::End;
 use crate::machine::pause::PausedMachine;
 use crate::report::output;
-use crate::vcpu::board::Ending;
+use crate::sandbox::Role;
+use crate::vcpu::ending::Ending;
 
 /// The socket of `--gdb`, and what the guest does until somebody comes.
 #[derive(Debug)]
@@ -66,7 +67,10 @@ impl Gdb {
         output::print_aside(format!("vmm: {waits}: gdb -ex 'target remote {place}'\n").as_bytes());
         Builder::new()
             .name("gdb".to_owned())
-            .spawn_scoped(scope, move || server.serve(held))
+            .spawn_scoped(scope, move || {
+                machine.sandbox.enter(Role::Debugger);
+                server.serve(held);
+            })
             .map_err(Failure::host)?;
         Ok(())
     }

@@ -5,9 +5,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::{Args as ClapArgs, CommandFactory, Parser};
+use clap::{Args as ClapArgs, Parser};
 
-use super::{Cli, Command, Exit, Failure, usage};
+use super::command::Command;
+use super::{Cli, Exit, Failure, described_run, usage};
+use crate::error_chain::in_one_line;
 use crate::host;
 use crate::lab::SpecError;
 use crate::lab::builtin;
@@ -140,9 +142,7 @@ impl ExperimentArgs {
 
 /// What can be a factor.
 pub(super) fn names() -> Names {
-    let cli = Cli::command();
-    let run = cli.find_subcommand("run").cloned();
-    Names::of(&run.unwrap_or_default())
+    Names::of(&described_run())
 }
 
 /// A file of a sensible size.
@@ -203,6 +203,7 @@ pub fn run(args: &ExperimentArgs) -> Result<Exit, Failure> {
     let end = end.map_err(failure)?;
     let table = experiment.summary().to_string();
     output::print(table.as_bytes()).map_err(Failure::host)?;
+    tell_resources(&experiment);
     Ok(match end {
         End::Complete => Exit::Done,
         End::Interrupted => {
@@ -210,6 +211,17 @@ pub fn run(args: &ExperimentArgs) -> Result<Exit, Failure> {
             Exit::CheckFailed
         }
     })
+}
+
+/// What this process took of the host, where that can be told. The runs are done and recorded: a file
+/// beside them that cannot be written is no reason to fail.
+fn tell_resources(experiment: &Experiment) {
+    let line = match experiment.keep_resources() {
+        Ok(Some(resources)) if resources.growth.is_some() => format!("{resources}"),
+        Ok(_) => return,
+        Err(error) => in_one_line(&error),
+    };
+    output::print_aside(format!("vmm: {line}\n").as_bytes());
 }
 
 /// Nothing has run yet if its folder or what is in it does not suit.

@@ -13,6 +13,7 @@ use crate::debugger::address::Address;
 use crate::machine::events;
 use crate::os::affinity::{self, CpuList};
 use crate::report::output::{FileTarget, Target};
+use crate::sandbox::{self, Sandbox};
 use crate::spec::{HostSide, Lab, Preempt, SerialTarget, Tracing};
 
 /// `--serial`: standard input and output.
@@ -48,6 +49,10 @@ pub(super) struct Here {
     /// Listen on this Unix socket for status, pause, snapshot and what else can be asked
     #[arg(long, value_name = "SOCKET")]
     api: Option<PathBuf>,
+
+    /// Whether a thread that makes a system call it does not need ends the process
+    #[arg(long, value_enum, default_value = "on")]
+    sandbox: sandbox::Mode,
 
     /// Wait for gdb at unix:PATH or tcp:127.0.0.1:PORT; with ,nowait the guest runs meanwhile
     #[arg(long, value_name = "ADDRESS")]
@@ -123,6 +128,7 @@ impl Here {
             preempt: self.preempt,
             has_api: self.api.is_some(),
             lab: Lab::default(),
+            sandbox: Sandbox::new(self.sandbox).map_err(Failure::host)?,
             trace: match &self.trace {
                 None => Tracing::Off,
                 Some(_) => Tracing::On,

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Exit, Failure};
+use crate::inspect::SnapshotView;
 use crate::report::output;
 use crate::report::progress::Progress;
-use crate::report::snapshot_view::SnapshotView;
 use crate::report::units;
 use crate::snapshot::{CheckedSnapshot, Error, Fault, HeaderFault, TableFault};
 

@@ -11,11 +11,10 @@ use crate::sched::config::{self, PreemptHolder, SLICE_DEFAULT, Sched, SchedName,
 use crate::spec::{Choice, KickYield, Lab};
 
 /// What is done to the vCPUs so that it can be measured.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Laboratory")]
 pub(super) struct LabArgs {
-    /// Who schedules the vCPUs: host, round-robin, random, fair, gang or adversarial[:at=acquire|release,rate=SHARE]
-    #[arg(long, value_name = "POLICY", default_value = "host")]
+    #[arg(long, value_name = "POLICY", default_value = "host", help = sched_help())]
     sched: SchedName,
 
     /// vCPUs that run at a time under a policy of --sched [default: one a host CPU]
@@ -57,6 +56,10 @@ enum OnOff {
     Off,
 }
 
+fn sched_help() -> String {
+    format!("Who schedules the vCPUs: {}", config::sched_names())
+}
+
 fn usage(why: &'static str) -> Failure {
     Failure::usage(anyhow::anyhow!(why))
 }
@@ -67,7 +70,11 @@ impl LabArgs {
     ///
     /// # Errors
     /// [`Failure`] with exit code 2.
-    pub(super) fn lab(&self, halt: Choice, host_cpus: u32) -> Result<Lab, Failure> {
+    pub(super) fn lab(
+        &self,
+        halt: Choice,
+        host_cpus: impl FnOnce() -> u32,
+    ) -> Result<Lab, Failure> {
         let sched = self.sched(halt, host_cpus)?;
         if sched == Sched::Host {
             if self.on_spin.yields() {
@@ -102,7 +109,7 @@ impl LabArgs {
         })
     }
 
-    fn sched(&self, halt: Choice, host_cpus: u32) -> Result<Sched, Failure> {
+    fn sched(&self, halt: Choice, host_cpus: impl FnOnce() -> u32) -> Result<Sched, Failure> {
         match self.sched {
             SchedName::Host if self.pcpus.is_some() || self.slice.is_some() => Err(usage(
                 "--pcpus and --slice are for a policy of --sched; with --sched host, --cpus limits \
@@ -115,7 +122,7 @@ impl LabArgs {
             )),
             SchedName::Policy(policy) => Ok(Sched::Tokens(TokenSched {
                 policy,
-                pcpus: self.pcpus.unwrap_or(host_cpus),
+                pcpus: self.pcpus.unwrap_or_else(host_cpus),
                 slice: self.slice.unwrap_or(SLICE_DEFAULT),
                 seed: self.seed,
             })),

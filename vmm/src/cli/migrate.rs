@@ -7,8 +7,8 @@ use clap::Args;
 use super::api::{self, ApiArgs};
 use super::peer::PeerArgs;
 use super::{Exit, Failure};
+use crate::control::status_text;
 use crate::control::{MigrateRequest, Verify};
-use crate::report::status;
 
 /// Arguments of `vmm migrate`.
 #[derive(Debug, Args)]
@@ -79,7 +79,11 @@ pub fn run(args: &MigrateArgs) -> Result<Exit, Failure> {
     let request = args.request()?;
     let mut client = args.api.connect()?;
     let done = args.api.follow(|| client.migrate(&request))?;
-    api::print(args.json, &done, &status::moved(&request.target, &done))?;
+    api::print(
+        args.json,
+        &done,
+        &status_text::moved(&request.target, &done),
+    )?;
     Ok(Exit::Done)
 }
 

@@ -1,6 +1,8 @@
 //! The command line: one file a command.
 
 pub mod api;
+mod command;
+pub mod completions;
 pub mod conformance;
 mod debugger;
 pub mod doctor;
@@ -8,8 +10,10 @@ pub mod experiment;
 mod here;
 pub mod inspect;
 mod lab;
+pub mod man;
 pub mod migrate;
 pub mod pause;
+pub mod payload;
 mod peer;
 pub mod receive;
 pub mod report;
@@ -26,50 +30,22 @@ pub mod usage;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
+
+use command::Command;
+pub use command::{described, described_run};
+
+/// The program's name, as its users start it.
+const PROGRAM: &str = env!("CARGO_PKG_NAME");
+/// What `--version` says: the revision as well.
+const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("VMM_REVISION"), ")");
 
 /// The host side of paravirtual spinlocks: a KVM hypervisor that takes the kick.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, max_term_width = 100)]
+#[command(version, long_version = LONG_VERSION, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run a guest, by default the bundled lock stress test, and report.
-    Run(Box<run::RunArgs>),
-    /// Run the cases of the kick hypercall against every --kick and --halt of this host.
-    Conformance(conformance::ConformanceArgs),
-    /// Move a machine that checks itself from process to process, thousands of times.
-    Soak(Box<soak::SoakArgs>),
-    /// Measure every combination of some options and arguments, again and again.
-    Experiment(experiment::ExperimentArgs),
-    /// Tell what this host's KVM can do, every line found by trying.
-    Doctor(doctor::DoctorArgs),
-    /// Tell how a running machine is.
-    Status(status::StatusArgs),
-    /// Show what a running machine's vCPUs do.
-    Stats(stats::StatsArgs),
-    /// Pause a running machine.
-    Pause(pause::PauseArgs),
-    /// Let a paused machine go on.
-    Resume(resume::ResumeArgs),
-    /// Save a running machine to a file.
-    Snapshot(snapshot::SnapshotArgs),
-    /// Make a page of what an experiment has found.
-    Report(report::ReportArgs),
-    /// Tell what is in a snapshot.
-    Inspect(inspect::InspectArgs),
-    /// Go on with a machine from a snapshot.
-    Restore(restore::RestoreArgs),
-    /// Wait for a machine that another vmm migrates here, and run it.
-    Receive(receive::ReceiveArgs),
-    /// Move a running machine to a vmm that receives it.
-    Migrate(migrate::MigrateArgs),
-    /// End a running machine.
-    Stop(stop::StopArgs),
 }
 
 /// How a command ended, as an exit code.
@@ -141,24 +117,7 @@ impl Failure {
 /// # Errors
 /// [`Failure`], for one line on standard error.
 pub fn run(cli: Cli) -> Result<Exit, Failure> {
-    match cli.command {
-        Command::Run(args) => run::run(*args),
-        Command::Report(args) => report::run(&args),
-        Command::Inspect(args) => inspect::run(&args),
-        Command::Restore(args) => restore::run(&args),
-        Command::Receive(args) => receive::run(&args),
-        Command::Conformance(args) => conformance::run(&args),
-        Command::Soak(args) => soak::run(&args),
-        Command::Experiment(args) => experiment::run(&args),
-        Command::Doctor(args) => doctor::run(&args),
-        Command::Status(args) => status::run(&args),
-        Command::Stats(args) => stats::run(&args),
-        Command::Pause(args) => pause::run(&args),
-        Command::Resume(args) => resume::run(&args),
-        Command::Snapshot(args) => snapshot::run(&args),
-        Command::Migrate(args) => migrate::run(&args),
-        Command::Stop(args) => stop::run(&args),
-    }
+    cli.command.run()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::peer::PeerArgs;
 use super::restore::LoadingArgs;
 use super::session::Holds;
 use super::{Exit, Failure};
+use crate::control::status_text;
 use crate::host;
 use crate::machine::arrive::{Arriving, First};
 use crate::machine::pause::PausedMachine;
@@ -24,7 +25,7 @@ use crate::os::readable::wait_until_readable;
 use crate::os::{allocator, limits};
 use crate::report::output;
 use crate::report::progress::Progress;
-use crate::report::status;
+use crate::sandbox::Role;
 
 /// How soon a signal ends the wait for a source.
 const SIGNAL_PATIENCE: Duration = Duration::from_millis(100);
@@ -58,7 +59,7 @@ fn watch(signals: &File, cancel: &AtomicBool, done: &AtomicBool) {
 /// Takes the first machine that comes. Whoever brings none is turned away.
 fn take(receiver: &mut Receiver, arriving: &mut Arriving<'_>) -> Result<(), ReceiveError> {
     let mut line = Progress::start(None);
-    let mut show = |moved: &Moved| line.show(status::arriving(moved));
+    let mut show = |moved: &Moved| line.show(status_text::arriving(moved));
     loop {
         match receiver.receive(arriving, &mut show) {
             Ok(_) => return Ok(()),
@@ -90,14 +91,17 @@ pub fn run(args: &ReceiveArgs) -> Result<Exit, Failure> {
         ..ReceiveOptions::default()
     };
     let mut receiver = Receiver::listen(&args.listen, options).map_err(Failure::usage)?;
-    output::print_aside(
-        format!("vmm: waiting for a machine on {}\n", receiver.address()).as_bytes(),
-    );
     let first = if session.waits_for_debugger() {
         First::Stay
     } else {
         First::Run
     };
+    let sandbox = host_side.sandbox.clone();
+    // Whoever connects is a stranger.
+    sandbox.enter(Role::Arrival);
+    output::print_aside(
+        format!("vmm: waiting for a machine on {}\n", receiver.address()).as_bytes(),
+    );
     let mut arriving = Arriving::new(&kvm, &host_side, args.loading.loading(), first);
     let done = AtomicBool::new(false);
     let received = thread::scope(|scope| {
@@ -111,7 +115,7 @@ pub fn run(args: &ReceiveArgs) -> Result<Exit, Failure> {
         error: error.into(),
     })?;
     // A source that lost the last word asks again.
-    let _answering = receiver.answer();
+    let _answering = receiver.answer(move || sandbox.enter(Role::Answer));
     let Some((mut machine, kicks_repaired)) = arriving.into_machine() else {
         return Err(Failure::host(anyhow::anyhow!("no machine came")));
     };

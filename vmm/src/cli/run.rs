@@ -19,12 +19,12 @@ use crate::os::{allocator, limits};
 use crate::report::output;
 use crate::sched::config::Sched;
 use crate::spec::{
-    Boot, Choice, DisabledExit, GivenCmdline, Guest, Interface, MEMORY_DEFAULT, PvUnhalt, RunSpec,
-    VCPUS_DEFAULT,
+    Boot, Choice, DisabledExit, GivenCmdline, Guest, Interface, MEMORY_DEFAULT_MIB, PvUnhalt,
+    RunSpec, VCPUS_DEFAULT,
 };
 
 /// Arguments of `vmm run`.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 // `--memory -1` is a bad value, not an option `-1`.
 #[command(allow_negative_numbers = true)]
 pub struct RunArgs {
@@ -48,7 +48,7 @@ pub struct RunArgs {
     vcpus: Option<u32>,
 
     /// Guest memory, with K, M or G
-    #[arg(long, value_name = "SIZE", default_value = MEMORY_DEFAULT)]
+    #[arg(long, value_name = "SIZE", default_value_t = MemorySize::from_mib(MEMORY_DEFAULT_MIB))]
     memory: MemorySize,
 
     /// Sockets, cores a socket and threads a core: sockets=S,cores=C,threads=T
@@ -160,7 +160,7 @@ impl RunArgs {
             check_payload_args(cmdline.text(), &topology, xen)?;
         }
         let mut host = self.here.host_side()?;
-        host.lab = self.lab.lab(self.halt, self.here.host_cpus())?;
+        host.lab = self.lab.lab(self.halt, || self.here.host_cpus())?;
         let halt = match host.lab.sched {
             Sched::Tokens(_) => Choice::Vmm,
             Sched::Host => self.halt,
@@ -252,10 +252,10 @@ pub(super) fn failure(error: machine::Error) -> Failure {
 ///
 /// # Errors
 /// [`Failure`] with exit code 2 or 3.
-pub fn run(args: RunArgs) -> Result<Exit, Failure> {
+pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let json = args.here.report_target()?;
-    let here = args.here.clone();
-    let spec = args.spec()?;
+    let here = &args.here;
+    let spec = args.clone().spec()?;
     let mut session = here.session(json, expected_duration(&spec))?;
     let kvm = host::open_kvm().map_err(Failure::host)?;
     limits::raise_open_files();

@@ -1,19 +1,19 @@
 //! A machine's life in this process, however it came here: the main loop with the API beside it,
 //! then the report.
 
-use std::os::fd::{AsRawFd, RawFd};
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, Scope};
+use std::thread::{self, Builder};
 use std::time::Duration;
 
 use super::debugger::Gdb;
 use super::{Exit, Failure};
-use crate::control::{Operator, Server};
+use crate::control::{Doorman, Errands, Operator, Server};
 use crate::debugger::address::Start;
 use crate::host::Identity;
 use crate::machine::console::Console;
-use crate::machine::events::{self, Door, Finished};
+use crate::machine::events::{self, Finished};
 use crate::machine::pause::PausedMachine;
 use crate::machine::{Machine, summary};
 use crate::os::signal;
@@ -22,11 +22,12 @@ use crate::report::output::{self, FileTarget, OutputError, Target};
 use crate::report::progress::Progress;
 use crate::report::run::{EndedBy, Outcome};
 use crate::report::table;
+use crate::sandbox::Role;
 use crate::trace::chrome;
 use crate::trace::join::join;
 use crate::trace::recording::Recording;
 use crate::trace::summary::Summary;
-use crate::vcpu::board::Ending;
+use crate::vcpu::ending::Ending;
 
 /// Who ended the run by a signal waits no longer for somebody else to read the report.
 const READER_PATIENCE: Duration = Duration::from_secs(2);
@@ -74,22 +75,6 @@ pub(super) fn listen(api: Option<&Path>) -> Result<Option<SocketFile>, Failure> 
     bound.map_err(|error| Failure::usage(anyhow::Error::from(error).context("--api")))
 }
 
-/// The API's listener as the main loop sees it.
-struct ApiDoor<'scope, 'env, 'a> {
-    server: Server<'a>,
-    scope: &'scope Scope<'scope, 'env>,
-}
-
-impl<'a: 'scope, 'scope> Door for ApiDoor<'scope, '_, 'a> {
-    fn bell(&self) -> RawFd {
-        self.server.as_raw_fd()
-    }
-
-    fn open(&mut self) {
-        self.server.accept(self.scope);
-    }
-}
-
 impl Session {
     /// Whether the guest waits for a debugger.
     pub(super) fn waits_for_debugger(&self) -> bool {
@@ -116,23 +101,36 @@ impl Session {
             Progress::start(self.expected)
         };
         let operator = Operator::new(machine, holds.api, self.kicks_repaired);
+        let errands = Errands::of(&operator);
         let (api, gdb) = (self.api.take(), self.gdb.take());
+        let (sandbox, timeout, shown) = (&machine.sandbox, self.timeout, &mut progress);
         let finished = thread::scope(|scope| {
-            let mut door = api.map(|listener| ApiDoor {
-                server: Server::new(listener, &operator),
-                scope,
-            });
-            if let Some(gdb) = &gdb {
-                gdb.open(scope, machine, holds.debugger)?;
-            }
-            let finished = events::run(
-                machine,
-                signals,
-                self.timeout,
-                &mut progress,
-                door.as_mut().map(|door| door as &mut dyn Door),
-                console,
-            );
+            let run = || {
+                sandbox.enter(Role::Loop);
+                events::run(machine, signals, timeout, shown, console)
+            };
+            let start = || {
+                let doorman = api.map(|listener| {
+                    errands.start(scope, sandbox)?;
+                    Doorman::post(scope, Server::new(listener, &errands), sandbox)
+                });
+                let doorman = doorman.transpose().map_err(Failure::host)?;
+                if let Some(gdb) = &gdb {
+                    gdb.open(scope, machine, holds.debugger)?;
+                }
+                let running = Builder::new().name("loop".to_owned());
+                let running = running.spawn_scoped(scope, run).map_err(Failure::host)?;
+                Ok((doorman, running))
+            };
+            let (doorman, finished) = match start() {
+                Ok((doorman, running)) => {
+                    // Now that all threads are there that may do more.
+                    sandbox.enter(Role::First);
+                    let finished = running.join().unwrap_or_else(|panic| resume_unwind(panic));
+                    (doorman, finished.map_err(Failure::host))
+                }
+                Err(failure) => (None, Err(failure)),
+            };
             // Nobody runs the guest while those who are still being served are waited for, and a
             // migration that they wait for does not take it away any more.
             machine.board.end(Ending::Stopped);
@@ -140,10 +138,10 @@ impl Session {
             if let Some(gdb) = &gdb {
                 gdb.close(finished.as_ref().ok().map(|finished| &finished.end));
             }
-            if let Some(door) = &door {
-                door.server.close();
-            }
-            finished.map_err(Failure::host)
+            let relieved = doorman.map(Doorman::relieve);
+            errands.close();
+            drop(relieved);
+            finished
         });
         progress.finish();
         if let Some(error) = operator.gone_astray() {

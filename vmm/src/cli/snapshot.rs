@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::api::{self, ApiArgs};
 use super::{Exit, Failure};
+use crate::control::status_text;
 use crate::control::{SnapshotRequest, Then};
-use crate::report::status;
 
 /// Arguments of `vmm snapshot`.
 #[derive(Debug, Args)]
@@ -46,6 +46,6 @@ pub fn run(args: &SnapshotArgs) -> Result<Exit, Failure> {
     };
     let mut client = args.api.connect()?;
     let done = args.api.follow(|| client.snapshot(&request))?;
-    api::print(args.json, &done, &status::saved(&done))?;
+    api::print(args.json, &done, &status_text::saved(&done))?;
     Ok(Exit::Done)
 }

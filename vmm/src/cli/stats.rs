@@ -13,12 +13,12 @@ use super::api::{self, ApiArgs};
 use super::here::seconds;
 use super::{Exit, Failure};
 use crate::control::client::Error;
+use crate::control::stats_table::Samples;
 use crate::control::{State, Stats};
 use crate::os::readable::wait_until_readable;
 use crate::os::{signal, terminal_size};
 use crate::report::output::{self, OutputError};
 use crate::report::screen::Screen;
-use crate::report::stats::Samples;
 
 /// Rows of a terminal that does not tell.
 const ROWS: usize = 24;

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::api::{self, ApiArgs};
 use super::{Exit, Failure};
-use crate::report::status;
+use crate::control::status_text;
 
 /// Arguments of `vmm status`.
 #[derive(Debug, Args)]
@@ -23,6 +23,6 @@ pub struct StatusArgs {
 /// [`Failure`] with exit code 1 or 2.
 pub fn run(args: &StatusArgs) -> Result<Exit, Failure> {
     let answer = args.api.connect()?.status()?;
-    api::print(args.json, &answer, &status::render(&answer))?;
+    api::print(args.json, &answer, &status_text::render(&answer))?;
     Ok(Exit::Done)
 }
