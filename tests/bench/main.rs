@@ -4,6 +4,7 @@
 //! disturbs both, and the ratio of runs made side by side is what the targets are about.
 
 mod certificates;
+mod compare;
 mod fast_path;
 mod folder;
 mod guest;
@@ -32,14 +33,16 @@ use std::process::ExitCode;
 use serde_json::json;
 use vmm::host::Identity;
 
+use compare::Sides;
 use folder::Folder;
 use guest::Guests;
 use row::Row;
 
 const SCHEMA: &str = "vmm.bench/1";
-const USAGE: &str = "usage: bench [--only NAME] [--quick] [--json FILE]
+const USAGE: &str = "usage: bench [--only NAME] [--quick] [--json FILE] [--compare OLD NEW]
 NAME: start, memory, many, kick, throughput, fast-path, snapshot, restore, migrate, pause, linux, sched
-VMM=PATH names the binary to measure; by default the vmm beside this one";
+VMM=PATH names the binary to measure; by default the vmm beside this one
+OLD, NEW: two builds of vmm, or two files that --json has written";
 
 /// What every measurement needs.
 #[derive(Debug)]
@@ -94,6 +97,7 @@ struct Options {
     only: Vec<String>,
     quick: bool,
     json: Option<PathBuf>,
+    compare: Option<Sides>,
 }
 
 fn options() -> Option<Options> {
@@ -104,10 +108,19 @@ fn options() -> Option<Options> {
             "--only" => options.only.push(words.next()?),
             "--quick" => options.quick = true,
             "--json" => options.json = Some(words.next()?.into()),
+            "--compare" => {
+                options.compare = Some(Sides {
+                    old: words.next()?.into(),
+                    new: words.next()?.into(),
+                });
+            }
             _ => return None,
         }
     }
-    let known = |name: &String| MEASUREMENTS.iter().any(|(known, _)| known == name);
+    let known = |name: &String| match options.compare {
+        Some(_) => compare::knows(name),
+        None => MEASUREMENTS.iter().any(|(known, _)| known == name),
+    };
     options.only.iter().all(known).then_some(options)
 }
 
@@ -126,13 +139,24 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> io::Result<()> {
+    if let Some(sides) = options.compare.as_ref().filter(|sides| sides.are_files()) {
+        return compare::files(sides);
+    }
     let own = std::env::current_exe()?;
     let folder = own.parent().unwrap_or(Path::new(".")).to_owned();
-    let vmm = std::env::var_os("VMM").map_or_else(|| folder.join("vmm"), PathBuf::from);
-    if !vmm.is_file() {
+    let vmm = match &options.compare {
+        Some(sides) => sides.old.clone(),
+        None => std::env::var_os("VMM").map_or_else(|| folder.join("vmm"), PathBuf::from),
+    };
+    let newer = options.compare.as_ref().map(|sides| sides.new.clone());
+    if let Some(missing) = [Some(&vmm), newer.as_ref()]
+        .into_iter()
+        .flatten()
+        .find(|vmm| !vmm.is_file())
+    {
         return Err(io::Error::other(format!(
             "{} is not there: run `cargo build --release` first",
-            vmm.display()
+            missing.display()
         )));
     }
     let bench = Bench {
@@ -148,6 +172,9 @@ fn run(options: &Options) -> io::Result<()> {
         "host: {}, Linux {}, {}, {cpus} CPUs\n",
         host.kind, host.kernel, host.cpu_model
     );
+    if let Some(sides) = &options.compare {
+        return compare::builds(bench, sides, &options.only, options.json.as_deref());
+    }
     table::head();
     let mut rows = Vec::new();
     for (name, measure) in MEASUREMENTS {

@@ -48,6 +48,11 @@ pub(crate) fn measure(bench: &Bench, show: &mut dyn FnMut(Row)) -> io::Result<()
     Ok(())
 }
 
+/// Peak RSS of a whole run on one vCPU.
+pub(crate) fn our_peak_kib(bench: &Bench) -> io::Result<f64> {
+    peak_kib(bench, &our_words(bench, 1, &bench.guests.reset()))
+}
+
 fn our_words(bench: &Bench, vcpus: u32, guest: &Path) -> Vec<String> {
     let mut words = vec![bench.vmm.display().to_string()];
     words.extend(["run", "--serial", "null", "--vcpus"].map(str::to_owned));

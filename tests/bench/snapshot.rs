@@ -8,7 +8,6 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use vmm::control::client::Client;
 use vmm::control::{SnapshotRequest, Then};
 
 use crate::Bench;
@@ -33,7 +32,6 @@ const MIB: f64 = 1048576.0;
 /// A machine that stands still.
 struct Still {
     running: Running,
-    client: Client,
     ms: Sample,
     mib: Sample,
 }
@@ -42,11 +40,9 @@ impl Still {
     fn new(bench: &Bench, fill_mib: u32) -> io::Result<Self> {
         let payload = format!("fill={fill_mib}M seconds=1000");
         let running = Running::payload(bench, &["--memory", MEMORY], &payload)?;
-        let mut client = running.client()?;
-        client.pause().map_err(io::Error::other)?;
+        running.client()?.pause().map_err(io::Error::other)?;
         Ok(Self {
             running,
-            client,
             ms: Sample::default(),
             mib: Sample::default(),
         })
@@ -58,7 +54,9 @@ impl Still {
             file: file.to_owned(),
             then: Then::StayPaused,
         };
-        let done = self.client.snapshot(&request).map_err(io::Error::other)?;
+        // A new connection each time: one that is silent while others are saved is closed.
+        let mut client = self.running.client()?;
+        let done = client.snapshot(&request).map_err(io::Error::other)?;
         std::fs::remove_file(file)?;
         let mib = done.data_bytes as f64 / MIB;
         self.ms.push(done.seconds * 1e3);

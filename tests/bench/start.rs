@@ -91,7 +91,8 @@ fn compare(
     Ok(())
 }
 
-fn our_command(bench: &Bench, vcpus: u32) -> Vec<String> {
+/// A guest that resets at once.
+pub(crate) fn our_command(bench: &Bench, vcpus: u32) -> Vec<String> {
     vec![
         bench.vmm.display().to_string(),
         "run".to_owned(),

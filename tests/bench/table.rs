@@ -39,7 +39,7 @@ pub(crate) fn row(row: &Row) {
 }
 
 /// Four digits that matter.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         v if v >= 1000.0 => format!("{value:.0}"),
         v if v >= 100.0 => format!("{value:.1}"),
