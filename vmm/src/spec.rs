@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use guest_payload::args::Args;
 
-use crate::cpu::topology::Topology;
-use crate::memory::MemorySize;
-use crate::os::affinity::CpuList;
-use crate::ple::config::{OnSpin, Ple};
-use crate::pv::fault::KickFaults;
-use crate::sched::config::{PreemptHolder, Sched};
+pub use crate::cpu::topology::Topology;
+pub use crate::memory::MemorySize;
+pub use crate::os::affinity::CpuList;
+pub use crate::ple::lab::{KickYield, Lab};
+pub use crate::sandbox::Sandbox;
 
 /// `--kick` and `--halt`: `auto` is decided by trying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -134,35 +133,6 @@ pub enum Tracing {
     On,
 }
 
-/// Whether a kick also yields to its target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum KickYield {
-    /// The kicker keeps its pCPU.
-    #[default]
-    Off,
-    /// The kicker gives its pCPU to the kicked vCPU, as KVM does since Linux 5.3.
-    On,
-}
-
-/// The laboratory: what is done to the vCPUs of a run so that it can be measured.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Lab {
-    /// Who decides which vCPUs run.
-    pub sched: Sched,
-    /// Who takes a vCPU out of a spin loop.
-    pub ple: Ple,
-    /// What becomes of it then.
-    pub on_spin: OnSpin,
-    /// Whether a kick yields.
-    pub kick_yield: KickYield,
-    /// Kicks that go wrong.
-    pub kick_faults: Option<KickFaults>,
-    /// Lock holders that are preempted.
-    pub preempt_holder: Option<PreemptHolder>,
-    /// Seed of what is drawn.
-    pub seed: u64,
-}
-
 /// How this process runs a machine: nothing of it goes with the machine to another process.
 #[derive(Clone, Debug)]
 pub struct HostSide {
@@ -182,6 +152,8 @@ pub struct HostSide {
     pub has_api: bool,
     /// The laboratory's switches.
     pub lab: Lab,
+    /// What its threads may ask of the kernel.
+    pub sandbox: Sandbox,
 }
 
 /// A guest's command line, as far as the user says.
@@ -238,6 +210,56 @@ pub struct RunSpec {
     pub drop_kick: Option<u64>,
 }
 
+impl HostSide {
+    /// Any host CPU, no time limit, no sandbox, and nothing written anywhere: what the serial port says
+    /// is kept.
+    pub fn quiet() -> Self {
+        Self {
+            cpus: None,
+            timeout: None,
+            serial: SerialTarget::Buffer,
+            json_on_stdout: false,
+            preempt: None,
+            trace: Tracing::Off,
+            has_api: false,
+            lab: Lab::default(),
+            sandbox: Sandbox::off(),
+        }
+    }
+}
+
+impl RunSpec {
+    /// `guest` with these vCPUs, and every default of `vmm run` but for [`HostSide::quiet`].
+    pub fn new(guest: Guest, topology: Topology) -> Self {
+        Self {
+            guest,
+            cmdline: GivenCmdline::Default,
+            boot: Boot::default(),
+            topology,
+            memory: MemorySize::from_mib(MEMORY_DEFAULT_MIB),
+            kick: Choice::Auto,
+            halt: Choice::Auto,
+            pv_unhalt: PvUnhalt::On,
+            enforce_pv: false,
+            xen: Interface::Kvm,
+            hint_realtime: false,
+            halt_poll_ns: None,
+            disable_exits: Vec::new(),
+            host: HostSide::quiet(),
+            drop_kick: None,
+        }
+    }
+
+    /// The same with this command line.
+    #[must_use]
+    pub fn with_cmdline(self, text: &str) -> Self {
+        Self {
+            cmdline: GivenCmdline::Text(text.to_owned()),
+            ..self
+        }
+    }
+}
+
 /// What the payload's own arguments may make `vcpus` CPUs spend without taking a lock, on top of
 /// the watchdog's limits: every CPU in turn, on the slowest host, whose CPL 0 is emulated.
 pub fn patience(args: &Args<'_>, vcpus: u32) -> Duration {
@@ -249,8 +271,8 @@ pub fn patience(args: &Args<'_>, vcpus: u32) -> Duration {
 
 /// Default of `--vcpus`.
 pub const VCPUS_DEFAULT: u32 = 4;
-/// Default of `--memory`.
-pub const MEMORY_DEFAULT: &str = "128M";
+/// Default of `--memory`, in MiB.
+pub const MEMORY_DEFAULT_MIB: u64 = 128;
 /// The watchdog looks for progress this often.
 pub const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 /// No progress for this long: the vCPUs are looked at.

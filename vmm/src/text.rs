@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// `text`, which comes from outside, as one line that moves no cursor: control characters are
 /// escaped as Rust has them, and so are those that turn the direction of writing.
-pub fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars().fold(String::new(), |mut plain, c| {
         let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         if c.is_control() || turns {
@@ -20,7 +20,7 @@ pub fn plain(text: &str) -> String {
 ///
 /// # Errors
 /// A part without `=`, and a key that comes twice.
-pub fn pairs(text: &str) -> Result<Vec<(&str, &str)>, String> {
+pub(crate) fn pairs(text: &str) -> Result<Vec<(&str, &str)>, String> {
     let mut pairs: Vec<(&str, &str)> = Vec::new();
     for part in text.split(',') {
         let (key, value) = part
@@ -38,7 +38,7 @@ pub fn pairs(text: &str) -> Result<Vec<(&str, &str)>, String> {
 ///
 /// # Errors
 /// Anything else.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     const DAY: Duration = Duration::from_secs(86_400);
     let bad = || format!("`{text}` is no time like 100us, 3ms or 1s");
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
@@ -61,7 +61,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// Anything else.
-pub fn share(text: &str) -> Result<f64, String> {
+pub(crate) fn share(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|share| (0.0..=1.0).contains(share))

@@ -10,6 +10,7 @@ use acpi_tables::rsdp::Rsdp;
 use acpi_tables::sdt::Sdt;
 use acpi_tables::xsdt::XSDT;
 
+pub use super::acpi_description::Description;
 use super::acpi_dsdt::dsdt;
 use super::acpi_madt::madt;
 use super::field::low_word;
@@ -24,15 +25,6 @@ const OEM_REVISION: u32 = 1;
 
 /// Length of the header all system description tables share.
 const HEADER_BYTES: u32 = 36;
-
-/// What the tables describe.
-#[derive(Clone, Copy, Debug)]
-pub struct Description<'a> {
-    /// x2APIC IDs in order of vCPU index, which is the processor UID; the boot processor first.
-    pub apic_ids: &'a [u32],
-    /// Beside the CPUs.
-    pub platform: Platform,
-}
 
 /// The tables, ready to be copied to guest memory.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use acpi_tables::aml::{
     Device, EISAName, IO, Interrupt, Name, Package, Path, ResourceTemplate, Scope, ZERO,
 };
 
-use super::acpi::Description;
+use super::acpi_description::Description;
 use super::platform::{
     CMOS_IRQ, CMOS_PORT, COM1_IRQ, COM1_PORT, PVPANIC_PORT, Platform, S5_SLEEP_TYPE,
 };

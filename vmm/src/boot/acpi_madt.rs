@@ -6,7 +6,7 @@
 use acpi_tables::Aml;
 use acpi_tables::madt::{EnabledStatus, IoApic, ProcessorLocalApic};
 
-use super::acpi::Description;
+use super::acpi_description::Description;
 use super::platform::{IO_APIC_GPA, IO_APIC_ID, LOCAL_APIC_GPA, PIT_GSI, Platform, SCI_IRQ};
 use crate::cpu::topology::XAPIC_ID_MAX;
 

@@ -1,6 +1,7 @@
 //! What a guest finds when it starts: its image, its tables, its registers.
 
 pub mod acpi;
+mod acpi_description;
 mod acpi_dsdt;
 mod acpi_madt;
 pub mod bios_area;

@@ -4,6 +4,7 @@
 //! The guest of it is the bundled payload with `mode=conformance`, which any VMM can boot; what a
 //! case does and sees is in there, and what it should see is in [`guest_payload::conformance`].
 
+mod error;
 pub mod lines;
 pub mod report;
 pub mod setting;
@@ -11,17 +12,16 @@ pub mod table;
 pub mod trial;
 
 use std::fs::File;
-use std::io;
 
 use guest_payload::conformance::Case;
 use kvm_ioctls::Kvm;
 
-use crate::host::{HostError, Identity};
-use crate::machine::{self, events};
+use crate::host::Identity;
 use crate::report::progress::Progress;
 use crate::spec::Choice;
-use report::{Finding, Report, Verdict};
-use setting::Apic;
+pub use error::Error;
+use report::{Finding, Report};
+use setting::{Apic, Switches};
 use trial::Trial;
 
 /// What the command may be narrowed down to.
@@ -33,15 +33,6 @@ pub struct Selection {
     pub halt: Choice,
     /// The cases; none is all.
     pub cases: Vec<Case>,
-}
-
-/// A pair of switches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Switches {
-    /// `--kick`.
-    pub kick: Choice,
-    /// `--halt`.
-    pub halt: Choice,
 }
 
 /// Every pair, the impossible one with its refusal included.
@@ -68,24 +59,7 @@ impl Selection {
     }
 }
 
-/// Why the cases cannot be run at all.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No KVM.
-    #[error(transparent)]
-    Host(#[from] HostError),
-    /// A machine cannot be made, for a reason that is not its configuration.
-    #[error(transparent)]
-    Build(#[from] machine::Error),
-    /// A machine cannot be run.
-    #[error(transparent)]
-    Run(#[from] events::Error),
-    /// Descriptors.
-    #[error("the signal descriptor cannot be duplicated")]
-    Signals(#[source] io::Error),
-}
-
-/// Runs the cases of `selection`. `signals` comes from [`events::signals`].
+/// Runs the cases of `selection`. `signals` comes from [`events::signals`](crate::machine::events::signals).
 ///
 /// # Errors
 /// [`Error`]; a case that fails is none.
@@ -120,12 +94,4 @@ pub fn run(
         }
     }
     Ok(report)
-}
-
-/// One finding for each of `cases`, all the same.
-fn all_alike(trial: &Trial<'_>, cases: &[Case], verdict: Verdict, reason: &str) -> Vec<Finding> {
-    cases
-        .iter()
-        .map(|case| Finding::new(trial, *case, verdict, "", reason))
-        .collect()
 }

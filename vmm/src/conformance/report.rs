@@ -5,10 +5,8 @@ use std::fmt::Write as _;
 use guest_payload::conformance::Case;
 use serde::Serialize;
 
-use super::lines;
 use super::setting::Apic;
-use super::trial::Trial;
-use super::{Switches, table};
+use super::table;
 use crate::host::Identity;
 use crate::report::wrap::wrap;
 
@@ -62,20 +60,6 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// What `trial` found of `case`; an empty `reason` is none.
-    pub fn new(trial: &Trial<'_>, case: Case, result: Verdict, seen: &str, reason: &str) -> Self {
-        Self {
-            case: case.name(),
-            kick: Switches::word(trial.switches.kick),
-            halt: Switches::word(trial.switches.halt),
-            apic: trial.apic,
-            result,
-            expected: lines::facts(case),
-            seen: seen.to_owned(),
-            reason: (!reason.is_empty()).then(|| reason.to_owned()),
-        }
-    }
-
     /// Whether Ctrl-C kept it from running.
     pub fn is_interrupted(&self) -> bool {
         self.reason.as_deref() == Some(INTERRUPTED)

@@ -2,11 +2,7 @@
 
 use crate::cpu::topology::{self, Topology};
 use crate::memory::MemorySize;
-use crate::spec::{
-    Boot, Choice, GivenCmdline, Guest, HostSide, Lab, PvUnhalt, RunSpec, SerialTarget, Tracing,
-};
-
-use super::Switches;
+use crate::spec::{Choice, Guest, PvUnhalt, RunSpec};
 
 /// A machine that cases share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,36 +87,25 @@ impl Setting {
             Self::FeatureOff => (PvUnhalt::Off, false),
             Self::FeatureOffEnforced => (PvUnhalt::Off, true),
         };
+        let cmdline = format!("mode=conformance apic={} cases={cases}", apic.name());
         Ok(RunSpec {
-            guest: Guest::Bundled,
-            cmdline: GivenCmdline::Text(format!(
-                "mode=conformance apic={} cases={cases}",
-                apic.name()
-            )),
-            boot: Boot::default(),
-            topology: self.topology()?,
             memory: MEMORY,
             kick: switches.kick,
             halt: switches.halt,
             pv_unhalt,
             enforce_pv,
-            xen: crate::spec::Interface::Kvm,
-            hint_realtime: false,
-            halt_poll_ns: None,
-            disable_exits: Vec::new(),
-            host: HostSide {
-                cpus: None,
-                timeout: None,
-                serial: SerialTarget::Buffer,
-                json_on_stdout: false,
-                preempt: None,
-                trace: Tracing::Off,
-                has_api: false,
-                lab: Lab::default(),
-            },
-            drop_kick: None,
+            ..RunSpec::new(Guest::Bundled, self.topology()?).with_cmdline(&cmdline)
         })
     }
+}
+
+/// A pair of switches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switches {
+    /// `--kick`.
+    pub kick: Choice,
+    /// `--halt`.
+    pub halt: Choice,
 }
 
 impl Switches {

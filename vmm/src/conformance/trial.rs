@@ -6,14 +6,14 @@ use guest_payload::abi::Control;
 use guest_payload::conformance::{Case, KICKS_BEFORE_SIPI};
 use kvm_ioctls::Kvm;
 
+use super::error::Error;
 use super::lines::{self, Ended, Line};
 use super::report::{Finding, INTERRUPTED, Verdict};
-use super::setting::{Apic, Setting};
-use super::{Error, Switches, all_alike};
+use super::setting::{Apic, Setting, Switches};
 use crate::machine::events::End;
 use crate::machine::{self, Machine, events};
 use crate::report::progress::Progress;
-use crate::vcpu::board::Ending;
+use crate::vcpu::ending::Ending;
 use crate::vcpu::exits::Reason;
 
 /// INIT and the start itself may each send a vCPU out of KVM_RUN once more than its kicks do.
@@ -70,7 +70,7 @@ impl Trial<'_> {
                 Ok(ran) => ran,
                 Err(Error::Build(error)) if is_refusal(&error) => {
                     let reason = error.to_string();
-                    findings.extend(all_alike(self, left, Verdict::Skip, &reason));
+                    findings.extend(self.all_alike(left, Verdict::Skip, &reason));
                     break;
                 }
                 Err(error) => return Err(error),
@@ -87,19 +87,39 @@ impl Trial<'_> {
             let seen = lines.get(finished).map_or("", |line| line.seen);
             let reason = ran.stopped.as_deref().unwrap_or("the guest left it out");
             if reason == INTERRUPTED {
-                findings.extend(all_alike(self, left, Verdict::Skip, reason));
+                findings.extend(self.all_alike(left, Verdict::Skip, reason));
                 break;
             }
-            findings.push(Finding::new(self, *broken, Verdict::Fail, seen, reason));
+            findings.push(self.found(*broken, Verdict::Fail, seen, reason));
             left = &left[1..];
         }
         Ok(findings)
     }
 
+    /// What was found of `case`; an empty `reason` is none.
+    fn found(&self, case: Case, result: Verdict, seen: &str, reason: &str) -> Finding {
+        Finding {
+            case: case.name(),
+            kick: Switches::word(self.switches.kick),
+            halt: Switches::word(self.switches.halt),
+            apic: self.apic,
+            result,
+            expected: lines::facts(case),
+            seen: seen.to_owned(),
+            reason: (!reason.is_empty()).then(|| reason.to_owned()),
+        }
+    }
+
+    /// One finding for each of `cases`, all the same.
+    fn all_alike(&self, cases: &[Case], verdict: Verdict, reason: &str) -> Vec<Finding> {
+        let alike = |case: &Case| self.found(*case, verdict, "", reason);
+        cases.iter().map(alike).collect()
+    }
+
     fn finding(&self, case: Case, line: &Line<'_>, ran: &Ran) -> Finding {
         if line.case != case {
             let reason = format!("the guest ran {} in its place", line.case.name());
-            return Finding::new(self, case, Verdict::Fail, "", &reason);
+            return self.found(case, Verdict::Fail, "", &reason);
         }
         let (verdict, reason) = match line.ended {
             Ended::Passed => (Verdict::Pass, String::new()),
@@ -113,9 +133,9 @@ impl Trial<'_> {
                  at most {most} are needed",
                 ran.again
             );
-            return Finding::new(self, case, Verdict::Fail, line.seen, &reason);
+            return self.found(case, Verdict::Fail, line.seen, &reason);
         }
-        Finding::new(self, case, verdict, line.seen, &reason)
+        self.found(case, verdict, line.seen, &reason)
     }
 
     fn run_machine(&mut self, cases: &[Case]) -> Result<Ran, Error> {
@@ -127,14 +147,7 @@ impl Trial<'_> {
         let mut machine = machine::build(self.kvm, &spec)?;
         let signals = self.signals.try_clone().map_err(Error::Signals)?;
         machine.start()?;
-        let finished = events::run(
-            &machine,
-            signals,
-            spec.host.timeout,
-            self.progress,
-            None,
-            None,
-        )?;
+        let finished = events::run(&machine, signals, spec.host.timeout, self.progress, None)?;
         machine.stop();
         let serial = machine.board.ports.serial.captured();
         Ok(Ran {

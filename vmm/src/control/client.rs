@@ -1,4 +1,15 @@
-//! The API's client side, for the commands of `vmm`.
+//! The API's client side, for the commands of `vmm` and for other programs.
+//!
+//! ```no_run
+//! use vmm::control::client::Client;
+//!
+//! // A machine that was started by `vmm run --api vm.sock`.
+//! let mut machine = Client::connect("vm.sock".as_ref())?;
+//! println!("{} vCPUs, up {:.1} s", machine.status()?.vcpus, machine.status()?.uptime_seconds);
+//! machine.pause()?;
+//! machine.resume()?;
+//! # Ok::<(), vmm::control::client::Error>(())
+//! ```
 
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileTypeExt;

@@ -6,11 +6,11 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use super::connections::Place;
+use super::limits::Limits;
 use super::operations::Operations;
 use super::request::{self, Head, Parsed};
 use super::response::{After, Code, Content, Response};
 use super::route;
-use super::server::Limits;
 
 /// Read at once.
 const CHUNK: usize = 4 << 10;

@@ -7,7 +7,10 @@
 pub mod client;
 mod connection;
 mod connections;
+mod doorman;
+mod errands;
 mod json;
+mod limits;
 mod migration;
 mod operations;
 mod operator;
@@ -15,7 +18,12 @@ mod request;
 mod response;
 mod route;
 mod server;
+pub mod stats_table;
+pub mod status_text;
 mod types;
+
+#[cfg(fuzzing)]
+pub mod fuzzing;
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -24,11 +32,22 @@ mod hostile_test;
 #[cfg(test)]
 mod openapi_test;
 
-pub use operations::{Operations, Refusal, RefusalKind};
-pub use operator::Operator;
 pub use route::OPENAPI;
-pub use server::{Limits, Server};
 pub use types::{
     MigrateDone, MigrateRequest, Operation, OperationKind, PayloadState, PayloadStatus,
     SnapshotDone, SnapshotRequest, State, Stats, Status, Then, VcpuState, VcpuStats, Verify,
 };
+
+// The server's side, for this repository's own binary, tests and fuzz targets.
+#[doc(hidden)]
+pub use doorman::Doorman;
+#[doc(hidden)]
+pub use errands::Errands;
+#[doc(hidden)]
+pub use limits::Limits;
+#[doc(hidden)]
+pub use operations::{Operations, Refusal, RefusalKind};
+#[doc(hidden)]
+pub use operator::Operator;
+#[doc(hidden)]
+pub use server::Server;

@@ -8,20 +8,21 @@ use super::migration;
 use super::operations::{Operations, Refusal, RefusalKind};
 use super::types::{
     MigrateDone, MigrateRequest, Operation, OperationKind, PayloadState, PayloadStatus,
-    SnapshotDone, SnapshotRequest, State, Stats, Status, Then, VcpuStats,
+    SnapshotDone, SnapshotRequest, State, Stats, Status, Then, VcpuState, VcpuStats,
 };
 use crate::error_chain::in_one_line;
 use crate::host::Kind;
 use crate::machine::Machine;
 use crate::machine::claim::Purpose;
 use crate::machine::leave::Leaving;
+use crate::machine::live::LiveVcpu;
 use crate::machine::load::LoadError;
 use crate::machine::pause::PausedMachine;
 use crate::machine::save::SaveError;
 use crate::machine::saved::SavedMachine;
 use crate::migrate::{self, SendError};
 use crate::snapshot;
-use crate::vcpu::board::Ending;
+use crate::vcpu::ending::Ending;
 
 /// Drives one machine for those who reach its API.
 #[derive(Debug)]
@@ -334,6 +335,22 @@ impl Operations for Operator<'_> {
 )]
 fn rate(bytes: u64, seconds: f64) -> u64 {
     (bytes as f64 / seconds) as u64
+}
+
+impl From<LiveVcpu> for VcpuStats {
+    fn from(vcpu: LiveVcpu) -> Self {
+        Self {
+            apic_id: vcpu.apic_id,
+            state: vcpu.doing.map(VcpuState::from),
+            exits: vcpu.exits,
+            exits_by_reason: vcpu.exits_by_reason,
+            kvm_exits: vcpu.kvm_exits,
+            halts: vcpu.halts,
+            kicks_sent: vcpu.kicks_sent,
+            kicks_received: vcpu.kicks_received,
+            acquisitions: vcpu.acquisitions,
+        }
+    }
 }
 
 fn payload(machine: &Machine) -> Option<PayloadStatus> {

@@ -10,7 +10,7 @@ use super::response::{Code, Response};
 use super::types::{MigrateRequest, SnapshotRequest};
 
 /// The OpenAPI document of this API, as `GET /openapi.json` gives it.
-pub const OPENAPI: &str = include_str!("../../../docs/reference/api.openapi.json");
+pub const OPENAPI: &str = include_str!("api.openapi.json");
 
 /// A year, as the command line has it.
 const PEER_TIMEOUT_MAX: f64 = 366.0 * 86400.0;

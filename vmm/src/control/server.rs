@@ -3,42 +3,21 @@
 use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::thread::{Builder, Scope};
-use std::time::Duration;
 
 use super::connection;
 use super::connections::{self, Connections};
+use super::limits::Limits;
 use super::operations::Operations;
 use super::response::{After, Code, Content, Response};
 use crate::os::socket_file::SocketFile;
+use crate::sandbox::{Role, Sandbox};
 
 /// Accepted at once; the rest waits until the loop has looked at its other events.
 const BATCH: usize = 16;
-
-/// How long a client may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Until a request begins. The connection then ends without a word.
-    pub idle: Duration,
-    /// From a request's first byte to its last.
-    pub request: Duration,
-    /// Until an answer has been taken.
-    pub answer: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        const LIMIT: Duration = Duration::from_secs(5);
-        Self {
-            idle: LIMIT,
-            request: LIMIT,
-            answer: LIMIT,
-        }
-    }
-}
 
 /// The API's server side, for a loop that polls its descriptor, level-triggered, and calls
 /// [`Self::accept`] when that is readable.
@@ -63,6 +42,7 @@ pub struct Server<'a> {
     listener: SocketFile,
     operations: &'a dyn Operations,
     limits: Limits,
+    sandbox: Sandbox,
     connections: Arc<Connections>,
     /// Given up where descriptors have run out: a connection that cannot be accepted would keep
     /// the listener readable, and the loop busy.
@@ -96,8 +76,14 @@ impl<'a> Server<'a> {
             listener,
             operations,
             limits,
+            sandbox: Sandbox::off(),
             connections: Arc::default(),
         }
+    }
+
+    /// With connections whose threads are confined by `sandbox`.
+    pub fn confined(self, sandbox: Sandbox) -> Self {
+        Self { sandbox, ..self }
     }
 
     /// Takes the connections that wait, some at a time, each into a thread of `scope` that ends
@@ -139,7 +125,11 @@ impl<'a> Server<'a> {
             }
         };
         let (operations, limits) = (self.operations, self.limits);
-        let serve = move || connection::serve(&place, operations, &limits);
+        let sandbox = self.sandbox.clone();
+        let serve = move || {
+            sandbox.enter(Role::Api);
+            connection::serve(&place, operations, &limits);
+        };
         // Without a thread the place is given up and the connection ends.
         drop(
             Builder::new()
@@ -153,6 +143,12 @@ impl<'a> Server<'a> {
         drop(self.spare.take());
         drop(self.listener.accept());
         self.spare.set(self.listener.spare().ok());
+    }
+}
+
+impl AsFd for Server<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
     }
 }
 

@@ -12,7 +12,6 @@ use guest_payload::abi;
 use serde::{Deserialize, Serialize};
 
 use crate::host::Kind;
-use crate::machine::live::LiveVcpu;
 use crate::pv::halt::Doing;
 use crate::pv::{HaltIn, KickBy};
 use crate::report::percentile::WaitNs;
@@ -170,22 +169,6 @@ impl From<Doing> for VcpuState {
             Doing::Runs => Self::Running,
             Doing::Halted => Self::Halted,
             Doing::WaitsForSipi => Self::WaitingForSipi,
-        }
-    }
-}
-
-impl From<LiveVcpu> for VcpuStats {
-    fn from(vcpu: LiveVcpu) -> Self {
-        Self {
-            apic_id: vcpu.apic_id,
-            state: vcpu.doing.map(VcpuState::from),
-            exits: vcpu.exits,
-            exits_by_reason: vcpu.exits_by_reason,
-            kvm_exits: vcpu.kvm_exits,
-            halts: vcpu.halts,
-            kicks_sent: vcpu.kicks_sent,
-            kicks_received: vcpu.kicks_received,
-            acquisitions: vcpu.acquisitions,
         }
     }
 }

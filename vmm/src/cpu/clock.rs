@@ -1,7 +1,7 @@
 //! TSC and kvmclock across a save and a restore: arithmetic only.
 //!
 //! The algorithm is Documentation/virt/kvm/devices/vcpu.rst, section 4.1: sample the clock where
-//! the VM is paused, set kvmclock where it goes on, sample again there, and choose each vCPU's
+//! the machine is paused, set kvmclock where it goes on, sample again there, and choose each vCPU's
 //! TSC offset so that kvmclock 0 falls on the same guest TSC as before.
 
 use kvm_bindings::{KVM_CLOCK_HOST_TSC, KVM_CLOCK_REALTIME, kvm_clock_data};
@@ -39,8 +39,8 @@ pub enum ClockPolicy {
     Realtime,
 }
 
-/// What `KVM_SET_CLOCK` is to be given where the VM goes on. A source that could not tell real
-/// time goes on where it stood.
+/// What `KVM_SET_CLOCK` is to be given where the machine goes on. A source that could not
+/// tell real time goes on where it stood.
 #[must_use]
 pub fn clock_to_set(source: &ClockSample, policy: ClockPolicy) -> kvm_clock_data {
     let (flags, realtime) = match (policy, source.realtime_ns) {
@@ -56,8 +56,8 @@ pub fn clock_to_set(source: &ClockSample, policy: ClockPolicy) -> kvm_clock_data
     }
 }
 
-/// The TSC offset for the host where the VM goes on; `target` is sampled there after
-/// `KVM_SET_CLOCK`. Without both hosts' TSC the offset stays as it was.
+/// The TSC offset for the host where the machine goes on; `target` is sampled there
+/// after `KVM_SET_CLOCK`. Without both hosts' TSC the offset stays as it was.
 #[must_use]
 pub fn tsc_offset_on_target(
     offset_on_source: u64,

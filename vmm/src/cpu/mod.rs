@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod compat;
 pub mod cpuid;
+pub mod kvmclock;
 pub mod lapic;
 pub mod paging;
 pub mod pv_leaves;

@@ -5,11 +5,12 @@ use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Mutex, PoisonError};
 
+use gdbstub::common::Signal;
+use gdbstub::stub::MultiThreadStopReason;
 use vmm_sys_util::eventfd::EventFd;
 
 use super::address::Place;
 use super::client::Client;
-use super::server::Goodbye;
 use crate::os::socket_file::{BindError, SocketFile};
 
 /// Listens for a debugger.
@@ -87,6 +88,24 @@ impl AsRawFd for Listener {
         match &self.socket {
             Socket::Unix(socket, _) => socket.as_raw_fd(),
             Socket::Tcp(listener) => listener.as_raw_fd(),
+        }
+    }
+}
+
+/// What a debugger is told when the machine has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goodbye {
+    /// It ended with this exit code.
+    Exited(u8),
+    /// It was ended from outside.
+    Interrupted,
+}
+
+impl Goodbye {
+    pub(super) fn reason(self) -> MultiThreadStopReason<u64> {
+        match self {
+            Self::Exited(code) => MultiThreadStopReason::Exited(code),
+            Self::Interrupted => MultiThreadStopReason::Terminated(Signal::SIGTERM),
         }
     }
 }

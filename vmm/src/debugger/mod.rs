@@ -19,5 +19,5 @@ mod soft_step;
 mod target;
 mod threads;
 
-pub use door::{Farewell, Listener};
-pub use server::{Goodbye, Server};
+pub use door::{Farewell, Goodbye, Listener};
+pub use server::Server;

@@ -4,8 +4,6 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
-use gdbstub::common::Signal;
-use gdbstub::stub::MultiThreadStopReason;
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
 use super::client::Client;
@@ -16,25 +14,7 @@ use crate::host::debugging::Debugging;
 use crate::machine::Machine;
 use crate::machine::pause::PausedMachine;
 use crate::report::output;
-use crate::vcpu::board::Ending;
-
-/// What a debugger is told when the machine has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goodbye {
-    /// It ended with this exit code.
-    Exited(u8),
-    /// It was ended from outside.
-    Interrupted,
-}
-
-impl Goodbye {
-    pub(super) fn reason(self) -> MultiThreadStopReason<u64> {
-        match self {
-            Self::Exited(code) => MultiThreadStopReason::Exited(code),
-            Self::Interrupted => MultiThreadStopReason::Terminated(Signal::SIGTERM),
-        }
-    }
-}
+use crate::vcpu::ending::Ending;
 
 /// What the thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use gdbstub::stub::state_machine::GdbStubStateMachine as State;
 use gdbstub::stub::{DisconnectReason, GdbStub, GdbStubError, MultiThreadStopReason};
 
 use super::client::Client;
-use super::server::Goodbye;
+use super::door::Goodbye;
 use super::target::{Debugged, Fatal, tid};
 use crate::vcpu::stops::StopReason;
 

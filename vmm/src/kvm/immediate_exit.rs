@@ -46,6 +46,31 @@ impl ImmediateExit {
             .ok_or_else(io::Error::last_os_error)
     }
 
+    /// One that no vCPU looks at, for what is fuzzed without KVM.
+    ///
+    /// # Errors
+    /// What mmap says.
+    #[cfg(fuzzing)]
+    pub fn of_nobody() -> io::Result<Self> {
+        // SAFETY: a new mapping of a page of its own.
+        let page = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                PAGE_BYTES,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if page == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        NonNull::new(page.cast())
+            .map(|page| Self { page })
+            .ok_or_else(io::Error::last_os_error)
+    }
+
     fn byte(&self) -> &AtomicU8 {
         // SAFETY: inside the mapping, which lives as long as `self`; KVM and we treat the byte as
         // an atomic.

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::factor::Factor;
-use super::plan::RUNS_MOST;
 use super::spec::{Part, Spec};
-use super::spec_error::SpecError;
+use super::spec_error::{RUNS_MOST, SpecError};
 
 /// Most combinations that are looked at before `skip` leaves some out.
 const COMBINATIONS_MOST: u128 = 10 * RUNS_MOST;

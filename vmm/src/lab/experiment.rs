@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::cells::Cells;
@@ -14,6 +14,7 @@ use super::results::{Found, Results, ResultsError};
 use super::run_one::{self, Done};
 use super::shard::Shard;
 use super::summary::Summary;
+use crate::report::resources::{Curve, Sample};
 
 /// What a run takes beside its workload, until runs have been timed.
 const AROUND: Duration = Duration::from_millis(300);
@@ -51,6 +52,9 @@ pub struct Experiment {
     runs: usize,
     found: Found,
     summary: Summary,
+    resources: Curve,
+    /// Where it goes.
+    resources_file: PathBuf,
 }
 
 /// How far an experiment is.
@@ -90,6 +94,8 @@ impl Experiment {
             .map_err(|source| FolderError::Write { path, source })?;
         let is_left = |run: &&Run| !found.done.contains(&run.number);
         Ok(Self {
+            resources: Curve::over(runs.iter().filter(is_left).count() as u64),
+            resources_file: folder.resources(shard),
             left: runs.iter().filter(is_left).copied().collect(),
             runs: runs.len(),
             cells,
@@ -168,12 +174,35 @@ impl Experiment {
                     self.summary.add(&record);
                 }
             }
+            let done = place as u64 + 1;
+            if self.resources.is_due(done) {
+                self.resources.add(Sample::of_this_process(done));
+            }
             let should = self.expected_of(run);
             expected = expected.saturating_sub(should);
             meant += should;
             spent += start.elapsed();
         }
         Ok(End::Complete)
+    }
+
+    /// What this process took of the host while it did the runs, and writes it to a file beside the
+    /// results. `None` where nothing was left to do.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep_resources(&self) -> Result<Option<&Curve>, FolderError> {
+        if self.resources.samples.is_empty() {
+            return Ok(None);
+        }
+        let failed = |source| FolderError::Write {
+            path: self.resources_file.clone(),
+            source,
+        };
+        let text = serde_json::to_string_pretty(&self.resources);
+        let text = text.map_err(|error| failed(error.into()))?;
+        std::fs::write(&self.resources_file, text + "\n").map_err(failed)?;
+        Ok(Some(&self.resources))
     }
 
     /// What is known of all runs.

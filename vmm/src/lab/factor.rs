@@ -132,7 +132,7 @@ impl Names {
     /// The name that `name` was most likely meant to be.
     fn nearest(&self, name: &str) -> Option<String> {
         const LIKE_ENOUGH: f64 = 0.7;
-        let reserved = super::spec::KEYS.into_iter();
+        let reserved = super::keys::KEYS.into_iter();
         let known = self.0.keys().map(String::as_str).chain(reserved);
         let by_likeness = known.map(|known| (strsim::jaro_winkler(name, known), known));
         let (likeness, nearest) = by_likeness.max_by(|one, other| one.0.total_cmp(&other.0))?;

@@ -1,10 +1,8 @@
 use std::collections::BTreeSet;
 
-use clap::CommandFactory;
-
 use super::super::test_spec::names;
 use super::*;
-use crate::cli::Cli;
+use crate::cli;
 
 fn factor(name: &str, toml: &str) -> Result<Factor, SpecError> {
     let table: toml::Table = format!("x = {toml}").parse().unwrap();
@@ -24,8 +22,7 @@ fn mistake(name: &str, toml: &str) -> String {
 #[test]
 fn every_option_of_run_and_every_guest_argument_is_a_factor_or_kept_with_a_reason() {
     let names = names();
-    let cli = Cli::command();
-    let run = cli.find_subcommand("run").unwrap();
+    let run = cli::described_run();
     let options = run.get_arguments().filter_map(|option| option.get_long());
     let options: BTreeSet<_> = options.collect();
     let words: BTreeSet<_> = args::KEYS
@@ -43,7 +40,7 @@ fn every_option_of_run_and_every_guest_argument_is_a_factor_or_kept_with_a_reaso
 
 #[test]
 fn no_factor_is_called_as_a_key_of_the_specification() {
-    for key in super::super::spec::KEYS {
+    for key in super::super::keys::KEYS {
         assert!(names().knob(key).is_err(), "{key}");
     }
 }

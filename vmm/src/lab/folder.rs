@@ -112,6 +112,12 @@ impl Folder {
         self.0.join(shard.file_name())
     }
 
+    /// The file of what the process of a shard took of the host.
+    pub(super) fn resources(&self, shard: Shard) -> PathBuf {
+        let name = shard.file_name().replace("results", "resources");
+        self.0.join(name).with_extension("json")
+    }
+
     /// Has the names of new files survive a crash of the host.
     ///
     /// # Errors

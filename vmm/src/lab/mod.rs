@@ -8,6 +8,7 @@ mod child;
 pub mod experiment;
 pub mod factor;
 mod folder;
+pub mod keys;
 mod metrics;
 pub mod plan;
 pub mod provenance;

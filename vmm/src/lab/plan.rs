@@ -6,9 +6,6 @@ use super::cells::Cells;
 use super::shard::Shard;
 use crate::random::Random;
 
-/// More runs than this are a mistake.
-pub const RUNS_MOST: u128 = 100_000;
-
 /// One run to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {

@@ -5,27 +5,10 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use super::factor::{self, Factor, Names};
+use super::keys::{
+    BASELINE, DESCRIPTION, EXCEPT, KEYS, NAME, REPETITIONS, SECONDS, SEED, SKIP, TIMEOUT,
+};
 use super::spec_error::SpecError;
-
-/// Keys of a specification that are no factors.
-pub const KEYS: [&str; 8] = [
-    NAME,
-    DESCRIPTION,
-    SECONDS,
-    REPETITIONS,
-    SEED,
-    TIMEOUT,
-    BASELINE,
-    SKIP,
-];
-const NAME: &str = "name";
-const DESCRIPTION: &str = "description";
-const SECONDS: &str = "seconds";
-const REPETITIONS: &str = "repetitions";
-const SEED: &str = "seed";
-const TIMEOUT: &str = "timeout";
-const BASELINE: &str = "baseline";
-const SKIP: &str = "skip";
 
 const SECONDS_DEFAULT: Duration = Duration::from_secs(1);
 const REPETITIONS_DEFAULT: u32 = 5;
@@ -237,12 +220,33 @@ fn skips(value: &Value, factors: &[Factor]) -> Result<Vec<Part>, SpecError> {
 fn skip(table: &Table, factors: &[Factor]) -> Result<Part, SpecError> {
     let part = table.iter().map(|(name, value)| {
         let place = place(SKIP, name, factors)?;
-        let values = factor::list(value)
-            .iter()
-            .map(|value| factors[place].position(SKIP, value));
-        Ok((place, values.collect::<Result<_, _>>()?))
+        let factor = &factors[place];
+        let places = |list: &[Value]| {
+            let places = list.iter().map(|value| factor.position(SKIP, value));
+            places.collect::<Result<Vec<_>, _>>()
+        };
+        let values = match value.as_table() {
+            None => places(factor::list(value))?,
+            Some(table) => {
+                let kept = places(factor::list(except(table)?))?;
+                let all = 0..factor.values.len();
+                all.filter(|value| !kept.contains(value)).collect()
+            }
+        };
+        Ok((place, values))
     });
     part.collect()
+}
+
+/// What `{ except = … }` keeps from being skipped.
+fn except(table: &Table) -> Result<&Value, SpecError> {
+    let only = table.iter().next().filter(|_| table.len() == 1);
+    only.filter(|(key, _)| *key == EXCEPT)
+        .map(|(_, value)| value)
+        .ok_or(SpecError::BadKey {
+            key: SKIP,
+            expected: "a value, a list of values, or { except = … } for all others",
+        })
 }
 
 fn syntax(text: &str, error: &toml::de::Error) -> SpecError {

@@ -1,6 +1,7 @@
 //! What can be wrong with a specification: a line each.
 
-use super::plan::RUNS_MOST;
+/// More runs than this are a mistake.
+pub(super) const RUNS_MOST: u128 = 100_000;
 
 /// A specification that cannot be run.
 #[derive(Debug, thiserror::Error)]

@@ -55,6 +55,16 @@ fn the_digest_is_of_what_is_meant_and_not_of_how_it_is_written() {
 }
 
 #[test]
+fn all_values_but_some_can_be_skipped() {
+    let skip = |of: &str| {
+        let text = format!("lock = [\"ticket\", \"mcs\", \"tas\"]\n[[skip]]\nlock = {of}");
+        spec(&text).unwrap().skip
+    };
+    assert_eq!(skip("{ except = \"mcs\" }"), skip("[\"ticket\", \"tas\"]"));
+    assert_eq!(skip("{ except = [\"mcs\", \"tas\"] }"), skip("\"ticket\""));
+}
+
+#[test]
 fn what_is_not_said_has_a_default() {
     let spec = spec("lock = \"tas\"").unwrap();
     assert_eq!(spec.name, "nameless");
@@ -133,6 +143,15 @@ fn each_mistake_is_a_line_that_names_it() {
             "lock = \"tas\"\n[[skip]]\nvcpus = 2",
             "`vcpus` is no factor",
         ),
+        (
+            "lock = \"tas\"\n[[skip]]\nlock = { except = \"ticket\" }",
+            "none of the values of `lock`",
+        ),
+        (
+            "lock = \"tas\"\n[[skip]]\nlock = { but = \"tas\" }",
+            "except",
+        ),
+        ("lock = \"tas\"\n[[skip]]\nlock = {}", "except"),
     ] {
         let mistake = mistake(text);
         assert!(mistake.contains(part), "{text:?}: {mistake}");

@@ -1,16 +1,14 @@
 //! Specifications for tests, read with the names that the command line has.
 
-use clap::CommandFactory;
-
 use super::SpecError;
 use super::cells::Cells;
 use super::factor::Names;
 use super::spec::{Overrides, Spec};
-use crate::cli::Cli;
+use crate::cli;
 
 /// The names of this program.
 pub(super) fn names() -> Names {
-    Names::of(Cli::command().find_subcommand("run").unwrap())
+    Names::of(&cli::described_run())
 }
 
 /// The specification of `text`.

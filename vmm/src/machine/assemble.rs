@@ -29,12 +29,13 @@ use crate::pv::apic_id::{ApicIds, BroadcastQuirk};
 use crate::pv::faulty::FaultyKicks;
 use crate::pv::hypercall::Unhalt;
 use crate::pv::kick::{KickService, Waker};
+use crate::pv::recorder::Tracer;
 use crate::pv::waker::KvmWaker;
 use crate::pv::{HaltIn, KickBy};
+use crate::sandbox::{Role, Sandbox};
 use crate::sched::config::Sched;
 use crate::sched::{Pcpus, Scheduler, Slices};
 use crate::spec::{HostSide, Lab, SerialTarget, Tracing};
-use crate::trace::Tracer;
 use crate::vcpu::board::Board;
 use crate::vcpu::park_waker::ParkWaker;
 use crate::vcpu::stops::Stops;
@@ -208,7 +209,7 @@ pub(super) fn assemble(
     let _ = shared_vcpus.set(shared);
     let slices = match &board.sched {
         None => None,
-        Some(sched) => Some(watch_slices(sched, &board)?),
+        Some(sched) => Some(watch_slices(sched, &board, &host.sandbox)?),
     };
     Ok(Machine {
         vm,
@@ -223,6 +224,7 @@ pub(super) fn assemble(
         threads: Vec::new(),
         affinity: host.cpus.clone(),
         preempt: host.preempt,
+        sandbox: host.sandbox.clone(),
         ple: PleSetup::new(&host.lab),
         cmdline_added: Vec::new(),
         symbols: None,
@@ -292,7 +294,11 @@ fn sched_patience(sched: &Sched, vcpus: u32) -> Duration {
 }
 
 /// Has slices end.
-fn watch_slices(sched: &Arc<Scheduler>, board: &Arc<Board>) -> Result<Slices, Error> {
+fn watch_slices(
+    sched: &Arc<Scheduler>,
+    board: &Arc<Board>,
+    sandbox: &Sandbox,
+) -> Result<Slices, Error> {
     let vcpus = Arc::clone(&board.vcpus);
     let send_out = move |vcpu: usize| {
         let all = vcpus.get().map_or(&[][..], Vec::as_slice);
@@ -300,7 +306,10 @@ fn watch_slices(sched: &Arc<Scheduler>, board: &Arc<Board>) -> Result<Slices, Er
             vcpu.control.interrupt();
         }
     };
-    Slices::watch(sched, send_out).map_err(|e| Error::System("thread slices".to_owned(), e))
+    let sandbox = sandbox.clone();
+    let confine = move || sandbox.enter(Role::Slices);
+    Slices::watch(sched, confine, send_out)
+        .map_err(|e| Error::System("thread slices".to_owned(), e))
 }
 
 fn eventfd() -> Result<EventFd, Error> {

@@ -22,6 +22,7 @@ use crate::device::DeviceSet;
 use crate::host::{Sureness, VmcallAnswer};
 use crate::memory;
 use crate::ple::handshake::HostFields;
+use crate::pv::recorder::ring_events;
 use crate::pv::xen::HypercallsBy;
 use crate::pv::{HaltIn, KickBy};
 use crate::sched::config::Sched;
@@ -84,11 +85,7 @@ pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
     };
     let entry = guest.load(&frame.memory, spec.memory, &cmdline, &frame.apic_ids)?;
     if let (Tracing::On, Some(results)) = (spec.host.trace, guest.results()) {
-        trace::guest::ask(
-            &frame.memory,
-            results,
-            trace::ring_events(spec.topology.vcpus()),
-        );
+        trace::guest::ask(&frame.memory, results, ring_events(spec.topology.vcpus()));
     }
     if let Some((fields, page)) = &handshake {
         fields.write(&frame.memory, *page)?;

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
@@ -17,7 +16,7 @@ use crate::os::signal;
 use crate::report::hang::HangReport;
 use crate::report::progress::{Progress, SoFar};
 use crate::spec::WATCH_INTERVAL;
-use crate::vcpu::board::Ending;
+use crate::vcpu::ending::Ending;
 use std::sync::PoisonError;
 
 /// Why a run is over.
@@ -44,14 +43,6 @@ pub struct Finished {
     pub elapsed: Duration,
 }
 
-/// Something else that the loop listens to.
-pub trait Door {
-    /// Readable when somebody is at the door.
-    fn bell(&self) -> RawFd;
-    /// Lets them in. Must not wait for them.
-    fn open(&mut self);
-}
-
 /// Why the loop cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -70,11 +61,10 @@ const ENDED: u32 = 0;
 const SIGNAL: u32 = 1;
 const TICK: u32 = 2;
 const TIMEOUT: u32 = 3;
-const DOOR: u32 = 4;
-const PREEMPT: u32 = 5;
-const INPUT: u32 = 6;
-const ROOM: u32 = 7;
-const LATE_KICK: u32 = 8;
+const PREEMPT: u32 = 4;
+const INPUT: u32 = 5;
+const ROOM: u32 = 6;
+const LATE_KICK: u32 = 7;
 
 /// Whether the console's input is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +85,6 @@ struct Loop<'a> {
     watchdog: Watchdog,
     preemptor: Option<Preemptor>,
     progress: &'a mut Progress,
-    door: Option<&'a mut (dyn Door + 'a)>,
     console: Option<Console>,
     input: Input,
     end: Option<End>,
@@ -110,7 +99,6 @@ pub fn run<'a>(
     signals: File,
     timeout: Option<Duration>,
     progress: &'a mut Progress,
-    door: Option<&'a mut (dyn Door + 'a)>,
     console: Option<Console>,
 ) -> Result<Finished, Error> {
     let mut tick = TimerFd::new()?;
@@ -137,7 +125,6 @@ pub fn run<'a>(
             watchdog: Watchdog::new(start, machine.patience),
             preemptor,
             progress,
-            door,
             console,
             input: Input::Deaf,
             end: None,
@@ -171,10 +158,6 @@ impl MutEventSubscriber for Loop<'_> {
             .preemptor
             .as_ref()
             .map(|preemptor| Events::with_data(&preemptor.timer, PREEMPT, EventSet::IN));
-        let door = self
-            .door
-            .as_ref()
-            .map(|door| Events::with_data_raw(door.bell(), DOOR, EventSet::IN));
         let bell = self
             .console
             .as_ref()
@@ -185,7 +168,7 @@ impl MutEventSubscriber for Loop<'_> {
             .kick
             .faulty()
             .map(|faulty| Events::with_data_raw(faulty.timer(), LATE_KICK, EventSet::IN));
-        let optional = timeout.into_iter().chain(preempt).chain(door).chain(bell);
+        let optional = timeout.into_iter().chain(preempt).chain(bell);
         let optional = optional.chain(late_kick);
         for source in sources.into_iter().chain(optional) {
             // Fails for a descriptor that is closed or there twice; these are neither.
@@ -218,11 +201,6 @@ impl MutEventSubscriber for Loop<'_> {
                 }
             }
             LATE_KICK => self.machine.board.kick.deliver_due(),
-            DOOR => {
-                if let Some(door) = &mut self.door {
-                    door.open();
-                }
-            }
             INPUT => {
                 if self.read_input() != Found::Input {
                     self.stop_listening(ops);

@@ -145,11 +145,6 @@ impl LoadedGuest {
         self.image.kind()
     }
 
-    /// Whether it is a Linux.
-    pub fn is_linux(&self) -> bool {
-        self.kind() == Kind::Linux
-    }
-
     /// What it expects beside CPUs.
     pub fn platform(&self) -> Platform {
         self.image.platform()
@@ -184,11 +179,6 @@ impl LoadedGuest {
     /// Where the function `name` is, by its linear address.
     pub fn symbol(&self, name: &str) -> Option<Symbol> {
         self.symbols().find(name)
-    }
-
-    /// The function that the linear `address` is in, and how far.
-    pub fn symbol_at(&self, address: u64) -> Option<(&str, u64)> {
-        self.symbols().at(address)
     }
 
     /// The image's bytes at a linear address, if all of them come from the file.

@@ -41,6 +41,38 @@ fn by_hlt_with_the_apic_off() -> &'static [u8] {
     )
 }
 
+/// The same, with its local APIC switched off altogether.
+fn by_hlt_without_the_apic() -> &'static [u8] {
+    guest_code!(
+        ".code32",
+        "mov dword ptr [0xfee000f0], 0x1ff",
+        "mov dword ptr [0x104000], 1",
+        "3: cmp dword ptr [0x104004], 0; je 3b",
+        "mov ecx, 0x1b; rdmsr; and eax, 0xfffff7ff; wrmsr",
+        "mov dword ptr [0x104000], 2",
+        "4: cmp dword ptr [0x104004], 2; jne 4b",
+        "hlt",
+        "xor eax, eax; out 0xe7, al",
+        "9: jmp 9b",
+    )
+}
+
+/// The same, with another ID in its local APIC, so that nobody has the one that kicks go to.
+fn by_hlt_with_another_id() -> &'static [u8] {
+    guest_code!(
+        ".code32",
+        "mov dword ptr [0xfee000f0], 0x1ff",
+        "mov dword ptr [0x104000], 1",
+        "3: cmp dword ptr [0x104004], 0; je 3b",
+        "mov dword ptr [0xfee00020], 0x77000000",
+        "mov dword ptr [0x104000], 2",
+        "4: cmp dword ptr [0x104004], 2; jne 4b",
+        "hlt",
+        "xor eax, eax; out 0xe7, al",
+        "9: jmp 9b",
+    )
+}
+
 /// The vCPU is running, IF is 0, and a kick waits that no MP_STATE shows.
 fn assert_hidden(copy: &Copy) {
     let vcpu = &copy.saved.state.vcpus[0];
@@ -171,9 +203,17 @@ fn looking_at_a_paused_machine_uses_up_no_kick() {
 }
 
 #[test]
-fn a_kick_outlives_a_local_apic_that_is_disabled_after_it() {
-    for halt in [Choice::Kvm, Choice::Vmm] {
-        let mut source = tiny(by_hlt_with_the_apic_off(), 1, halt);
+fn a_kick_outlives_whatever_its_target_does_to_its_local_apic_after_it() {
+    let codes = [
+        by_hlt_with_the_apic_off(),
+        by_hlt_without_the_apic(),
+        by_hlt_with_another_id(),
+    ];
+    for (halt, code) in [Choice::Kvm, Choice::Vmm]
+        .into_iter()
+        .flat_map(|halt| codes.map(|code| (halt, code)))
+    {
+        let mut source = tiny(code, 1, halt);
         source.start().unwrap();
         wait_until_said(&source, 1);
         kick(&source);

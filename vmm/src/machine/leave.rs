@@ -8,7 +8,7 @@ use super::save::SaveError;
 use super::saved::SavedMachine;
 use crate::memory::{self, OwnWrites, PAGE_BYTES, PageSource, PageSources, WriteLog};
 use crate::migrate::{MachineError, Origin};
-use crate::vcpu::board::Ending;
+use crate::vcpu::ending::Ending;
 
 /// A machine on its way to another process.
 #[derive(Debug)]

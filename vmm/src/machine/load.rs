@@ -19,13 +19,13 @@ use super::state::MachineState;
 use crate::cpu::clock::{
     ClockPolicy, ClockSample, clock_to_set, tsc_goes_back, tsc_offset_on_target,
 };
+use crate::cpu::kvmclock::{self, End};
 use crate::cpu::state::{self, Kept, Raw, Tsc, TscOutcome};
 use crate::device::{counter, pc, serial_state};
-use crate::kvm::clock::{self, End, host_tsc};
+use crate::kvm::tsc::host_tsc;
 use crate::pv::apic_id::VcpuIndex;
-use crate::pv::kick::Unhalted;
 use crate::pv::xen;
-use crate::vcpu::board::Ending;
+use crate::vcpu::ending::Ending;
 use crate::vcpu::state::{HiddenKicks, LoadError as VcpuError};
 
 /// How to load.
@@ -76,7 +76,7 @@ pub enum LoadError {
     Vcpu(u32, #[source] VcpuError),
     /// A kick that the saved vCPU had cannot be given back.
     #[error("vCPU {0}: its local APIC does not take the kick that it had not consumed")]
-    KickRefused(u32),
+    KickRefused(u32, #[source] state::Error),
     /// The source did not know what time it was.
     #[error("--clock realtime: the time of saving is not known; use --clock continue")]
     NoRealtime,
@@ -157,7 +157,7 @@ impl Arrival {
         let refused = LoadError::Clock;
         let data = clock_to_set(&self.source, self.policy);
         machine.vm.set_clock(&data).map_err(refused)?;
-        clock::sample(&machine.vm, End::Target).map_err(refused)
+        kvmclock::sample(&machine.vm, End::Target).map_err(refused)
     }
 
     /// A machine that has not gone on yet is saved with the clocks it came with.
@@ -236,11 +236,14 @@ impl PausedMachine<'_> {
             }
         }
         self.load_pc(state.pc.as_ref())?;
-        for (vcpu, _) in kvm_keeps.iter().enumerate().filter(|(_, kicked)| **kicked) {
-            let index = u32::try_from(vcpu).unwrap_or(u32::MAX);
-            if board.kick.rekick(VcpuIndex(index)) == Unhalted::NotAccepted {
-                return Err(LoadError::KickRefused(index));
-            }
+        let given_back = self.each(move |vcpu| match kvm_keeps.get(vcpu.index().place()) {
+            Some(true) => vcpu.give_back_kick(),
+            _ => Ok(()),
+        });
+        for (index, outcome) in (0..).zip(given_back) {
+            outcome
+                .ok_or(LoadError::Ended)?
+                .map_err(|error| LoadError::KickRefused(index, error))?;
         }
         *machine
             .arrival
@@ -313,7 +316,7 @@ impl PausedMachine<'_> {
                 state::restore_clock(fd, *tsc, lapic, *deadline)?;
             }
             // A guest that cannot be told has no watchdog that asks.
-            let _ = clock::tell_stopped(fd);
+            let _ = kvmclock::tell_stopped(fd);
             Ok::<_, state::Error>(())
         });
         for (index, outcome) in (0..).zip(done) {

@@ -51,6 +51,7 @@ use crate::cpu::state::Kept;
 use crate::device::DeviceSet;
 use crate::kvm::stats::StatsFd;
 use crate::os::{affinity, signal};
+use crate::sandbox::{Role, Sandbox};
 use crate::sched::Slices;
 use crate::spec::{DisabledExit, Preempt, PvUnhalt};
 use crate::vcpu::Vcpu;
@@ -76,6 +77,8 @@ pub struct Machine {
     affinity: Option<affinity::CpuList>,
     /// vCPUs are kept off their pCPUs at random.
     preempt: Option<Preempt>,
+    /// What its threads may ask of the kernel.
+    pub sandbox: Sandbox,
     /// Pause-loop exiting, where there is something to say of it.
     ple: Option<PleSetup>,
     /// The functions of its image, where that was read here.
@@ -164,6 +167,7 @@ impl Machine {
             && let Some(vcpu) = waiting.next()
         {
             let cpus = self.affinity.clone();
+            let sandbox = self.sandbox.clone();
             let name = format!("vcpu{}", vcpu.index().0);
             let thread = thread::Builder::new()
                 .name(name.clone())
@@ -173,6 +177,7 @@ impl Machine {
                         // Each CPU was tried before the machine was built.
                         let _ = affinity::set_for_this_thread(&cpus);
                     }
+                    sandbox.enter(Role::Vcpu);
                     vcpu.run()
                 })
                 .map_err(|e| Error::System(format!("thread {name}"), e))?;

@@ -13,7 +13,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 use crate::device::counter::IoCounts;
 use crate::report::cpu_counts::CpuCounts;
 use crate::report::live::LiveCounts;
-use crate::report::payload::Violations;
+use crate::report::violations::Violations;
 use crate::trace::guest::Rings;
 
 /// A structure of the ABI as bytes, read by offset.

@@ -7,11 +7,11 @@ use super::irqchip::IrqchipState;
 use super::pause::PausedMachine;
 use super::platform::PcMachineState;
 use super::state::{DeviceState, MachineState};
+use crate::cpu::kvmclock::{self, End};
 use crate::cpu::pv_leaves::LocalApics;
 use crate::cpu::state::{self, Kept};
 use crate::device::pc::PcState;
 use crate::host::{self, HostError};
-use crate::kvm::clock::{self, End};
 use crate::pv::HaltIn;
 
 /// Why a machine cannot be saved. It goes on as it was.
@@ -47,7 +47,7 @@ impl PausedMachine<'_> {
             .arrival
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let clock = clock::sample(&machine.vm, End::Source).map_err(SaveError::Clock)?;
+        let clock = kvmclock::sample(&machine.vm, End::Source).map_err(SaveError::Clock)?;
         let mut vcpus = Vec::with_capacity(machine.board.all().len());
         for (index, saved) in (0..).zip(self.each(move |vcpu| vcpu.save(&kept))) {
             let saved = saved.ok_or(SaveError::Ended)?;

@@ -17,7 +17,9 @@ use crate::host::Identity;
 use crate::pv::xen::HypercallsBy;
 use crate::pv::xen::SavedXen;
 use crate::pv::{HaltIn, KickBy};
-use crate::snapshot::{self, CheckedSnapshot, EncodeError, Section, SectionKind};
+use crate::snapshot::{
+    self, CheckedSnapshot, EncodeError, Metadata, Section, SectionFault, SectionKind,
+};
 use crate::vcpu::state::VcpuState;
 
 /// What another process has to know before it takes a machine: its build, and what that stands on.
@@ -83,8 +85,16 @@ impl SavedMachine {
     /// From a snapshot, each part of which has been checked.
     ///
     /// # Errors
-    /// [`snapshot::Error`], which names the section.
+    /// [`snapshot::Error`], which names file and section.
     pub fn read(snapshot: &CheckedSnapshot) -> Result<Self, snapshot::Error> {
+        snapshot.decoded(Self::from_sections)
+    }
+
+    /// From a snapshot's sections.
+    ///
+    /// # Errors
+    /// [`SectionFault`], which names the section.
+    pub fn from_sections(snapshot: &Metadata) -> Result<Self, SectionFault> {
         let mut blueprint: Blueprint = snapshot.decode(SectionKind::Machine, 0)?;
         let needs: HostNeeds = snapshot.decode(SectionKind::Host, 0)?;
         let clock: ClockSample = snapshot.decode(SectionKind::Clock, 0)?;
@@ -112,21 +122,23 @@ impl SavedMachine {
 /// The build of the machine in `snapshot`, with the parts that not every machine has.
 ///
 /// # Errors
-/// [`snapshot::Error`], which names the section.
+/// [`snapshot::Error`], which names file and section.
 pub fn blueprint(snapshot: &CheckedSnapshot) -> Result<Blueprint, snapshot::Error> {
-    let mut blueprint: Blueprint = snapshot.decode(SectionKind::Machine, 0)?;
-    let pc: Option<(_, PcMachineState)> = decode_if_there(snapshot, SectionKind::Pc)?;
-    let xen: Option<(_, SavedXen)> = decode_if_there(snapshot, SectionKind::Xen)?;
-    blueprint.pc = pc.map(|(build, _)| build);
-    blueprint.xen = xen.map(|(build, _)| build);
-    Ok(blueprint)
+    snapshot.decoded(|sections| {
+        let mut blueprint: Blueprint = sections.decode(SectionKind::Machine, 0)?;
+        let pc: Option<(_, PcMachineState)> = decode_if_there(sections, SectionKind::Pc)?;
+        let xen: Option<(_, SavedXen)> = decode_if_there(sections, SectionKind::Xen)?;
+        blueprint.pc = pc.map(|(build, _)| build);
+        blueprint.xen = xen.map(|(build, _)| build);
+        Ok(blueprint)
+    })
 }
 
 /// A section that not every machine has: a part of the build and a part of the state.
 fn decode_if_there<B: DeserializeOwned, S: DeserializeOwned>(
-    snapshot: &CheckedSnapshot,
+    snapshot: &Metadata,
     kind: SectionKind,
-) -> Result<Option<(B, S)>, snapshot::Error> {
+) -> Result<Option<(B, S)>, SectionFault> {
     snapshot
         .section(kind, 0)
         .map(|_| snapshot.decode(kind, 0))

@@ -125,7 +125,10 @@ fn wait_of(
                 word,
                 Some(
                     LockWordView::Byte { locked: false, .. }
-                        | LockWordView::Queue { locked: false, .. }
+                        | LockWordView::Queue {
+                            locked: Some(false),
+                            ..
+                        }
                 )
             ),
         },

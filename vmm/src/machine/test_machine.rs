@@ -22,11 +22,12 @@ use crate::host;
 use crate::memory::{self, MemorySize};
 use crate::pv::apic_id::Destination;
 use crate::pv::kick::{Delivery, Kicker};
+use crate::sandbox::Sandbox;
 use crate::sched::config::{Sched, TokenSched};
 use crate::spec::{
     Boot, Choice, Guest, HostSide, Interface, Lab, PvUnhalt, RunSpec, SerialTarget, Tracing,
 };
-use crate::vcpu::board::Ending;
+use crate::vcpu::ending::Ending;
 use crate::vcpu::inspect::Activity;
 use crate::vcpu::state::HiddenKicks;
 
@@ -59,6 +60,7 @@ pub(super) fn here() -> HostSide {
         trace: Tracing::Off,
         has_api: false,
         lab: Lab::default(),
+        sandbox: Sandbox::off(),
     }
 }
 

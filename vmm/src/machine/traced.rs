@@ -7,9 +7,9 @@ use guest_payload::abi::{LockObject, TRACE_EVENTS_MAX};
 use super::Machine;
 use super::results::{Header, PayloadView};
 use crate::cpu::clock::host_tsc_of;
-use crate::kvm::{attr, clock};
+use crate::kvm::{attr, tsc};
 use crate::pv::apic_id::VcpuIndex;
-use crate::trace;
+use crate::pv::recorder;
 use crate::trace::recording::{GuestTrack, Locks, Recording, Track};
 use crate::vcpu::Vcpu;
 
@@ -24,7 +24,7 @@ impl Machine {
     /// The recording, where there is one. Once the machine has been stopped.
     pub fn recording(&self) -> Option<Recording> {
         let recorder = self.board.trace.recorder()?;
-        let (start, end) = (recorder.start(), clock::host_tsc());
+        let (start, end) = (recorder.start(), tsc::host_tsc());
         let tsc_khz = recorder.tsc_khz();
         let payload = self.payload().and_then(|view| Some((view, view.header()?)));
         let contents = recorder.contents().into_iter();
@@ -71,7 +71,7 @@ impl Machine {
     ) -> Option<crate::trace::guest::Noted> {
         let (number, written) = view.traced(header, apic_id)?;
         let vcpus = u32::try_from(self.board.all().len()).ok()?;
-        let asked = trace::ring_events(vcpus).min(TRACE_EVENTS_MAX);
+        let asked = recorder::ring_events(vcpus).min(TRACE_EVENTS_MAX);
         header.trace.read(&self.memory, asked, number, written)
     }
 }

@@ -11,10 +11,11 @@ use std::time::Duration;
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::fake::{Doing, Shared};
+use super::link::Channel;
 use super::options::ReceiveOptions;
 use super::pace::{Pace, Paced};
 use super::target;
-use super::transport::{Accept, Channel, Dial};
+use super::transport::{Accept, Dial};
 use super::wire::Wire;
 
 /// Which way bytes go.

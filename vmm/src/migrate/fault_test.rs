@@ -1,5 +1,7 @@
 //! After any fault exactly one side runs, or the target says that it holds nothing.
 
+mod killed;
+
 use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
@@ -20,8 +22,10 @@ use super::source;
 
 /// For faults that only silence shows.
 const SILENCE: Duration = Duration::from_millis(150);
+
 /// For all that must not end by a time limit on a machine with other things to do.
 const PATIENCE: Duration = Duration::from_secs(20);
+
 /// How long the target holds a machine that nobody commits.
 const HOLD: Duration = Duration::from_secs(3);
 
@@ -109,7 +113,7 @@ fn trial(
                 let mut tell = |progress: &Progress| at_target(progress.phase, shared);
                 let result = receiver.receive(destination, &mut tell);
                 // Kept until the source is done: it may have to ask again.
-                (result, receiver.answer())
+                (result, receiver.answer(|| ()))
             }
         });
         let mut tell = |progress: &Progress| at_source(progress.phase, shared);
@@ -290,85 +294,6 @@ fn a_commit_is_brought_until_it_is_heard() {
         }));
         let outcome = plain(&network, PATIENCE);
         outcome.check(&connections);
-    }
-}
-
-const PHASES: [Phase; 9] = [
-    Phase::Hello,
-    Phase::PreCopy { round: 1 },
-    Phase::PreCopy { round: 3 },
-    Phase::LastPages,
-    Phase::State,
-    Phase::Digest,
-    Phase::Ready,
-    Phase::Commit,
-    Phase::Done,
-];
-
-#[test]
-fn a_source_that_is_killed_in_any_phase_leaves_no_two_machines() {
-    for kill_at in PHASES {
-        let network = Network::new(None);
-        let outcome = trial(
-            &network,
-            PATIENT,
-            Trouble::None,
-            |phase, shared| {
-                if phase == kill_at {
-                    shared.lock().source = Doing::Killed;
-                    network.go_down();
-                }
-            },
-            |_, _| (),
-        );
-        let ledger = outcome.shared.lock();
-        assert!(!ledger.both_ran, "{kill_at}");
-        let runs = ledger.target == Doing::Runs;
-        // The COMMIT goes out after the phase has begun.
-        assert_eq!(runs, kill_at == Phase::Done, "{kill_at}");
-        assert_eq!(
-            outcome.target.is_ok(),
-            runs,
-            "{kill_at}: {:?}",
-            outcome.target
-        );
-    }
-}
-
-#[test]
-fn a_target_that_is_killed_in_any_phase_leaves_no_two_machines() {
-    for kill_at in PHASES {
-        let network = Network::new(None);
-        let down = network.clone();
-        let outcome = trial(
-            &network,
-            PATIENT,
-            Trouble::None,
-            |_, _| (),
-            move |phase, shared| {
-                if phase == kill_at {
-                    shared.lock().target = Doing::Killed;
-                    down.go_down();
-                }
-            },
-        );
-        let ledger = outcome.shared.lock();
-        assert!(!ledger.both_ran, "{kill_at}");
-        match kill_at {
-            Phase::Commit | Phase::Done => {
-                // Whether it ran before it died cannot be known here. RUNNING may have been read.
-                assert_eq!(ledger.source, Doing::Left, "{kill_at}");
-                assert!(
-                    matches!(outcome.source, Ok(_) | Err(SendError::Unconfirmed { .. })),
-                    "{kill_at}: {:?}",
-                    outcome.source
-                );
-            }
-            _ => {
-                assert_eq!(ledger.source, Doing::Runs, "{kill_at}");
-                assert!(outcome.source.is_err_and(|error| error.runs_here()));
-            }
-        }
     }
 }
 

@@ -3,6 +3,8 @@
 use super::frame::Kind;
 use super::session::Session;
 
+/// The first bytes of a Hello and a Welcome.
+pub(super) const MAGIC: [u8; 8] = *b"vmmMOVE\0";
 /// The most of a text that is kept, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 1024;
 
@@ -103,7 +105,7 @@ impl<'a> Fields<'a> {
 
     pub(super) fn magic(&mut self) -> Result<(), BadMessage> {
         match self.array() {
-            Ok(super::message::MAGIC) => Ok(()),
+            Ok(MAGIC) => Ok(()),
             _ => Err(BadMessage::Magic),
         }
     }

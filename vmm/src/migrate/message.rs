@@ -2,13 +2,11 @@
 
 use super::digest::Verify;
 use super::ends::Refusal;
-use super::fields::{BadMessage, Fields, TEXT_BYTES_MAX, legible, shortened};
+use super::fields::{BadMessage, Fields, MAGIC, TEXT_BYTES_MAX, legible, shortened};
 use super::frame::Kind;
 use super::layout::{Layout, Region};
 use super::session::Session;
 
-/// The first bytes of a Hello and a Welcome.
-pub(super) const MAGIC: [u8; 8] = *b"vmmMOVE\0";
 /// The version of the protocol that this program speaks.
 pub(super) const VERSION: u16 = 1;
 /// State in one frame.

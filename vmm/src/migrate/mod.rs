@@ -21,6 +21,7 @@ mod frame;
 mod hold;
 mod incoming;
 mod layout;
+mod link;
 mod message;
 pub mod options;
 mod outgoing;
@@ -35,6 +36,9 @@ mod tls;
 mod transport;
 mod visit;
 mod wire;
+
+#[cfg(fuzzing)]
+pub mod fuzzing;
 
 #[cfg(test)]
 mod fake;

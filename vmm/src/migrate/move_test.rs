@@ -211,7 +211,7 @@ fn a_receiver_takes_another_machine_after_a_fault() {
             receiver.receive(&mut bad, &mut |_| ()).unwrap_err();
             let mut good = FakeDestination::new(&shared);
             receiver.receive(&mut good, &mut |_| ()).unwrap();
-            receiver.answer()
+            receiver.answer(|| ())
         });
         let mut origin = FakeOrigin::new(&shared, vec![vec![(3, 3)]]);
         let options = Options::default();

@@ -8,8 +8,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::transport::Channel;
-use super::wire::Link;
+use super::link::{Channel, Link};
 
 /// The least that a peer has to move in the long run, in bytes a second.
 pub(super) const RATE_MIN: u64 = 256 << 10;

@@ -147,13 +147,18 @@ impl Receiver {
 
     /// Goes on answering a source whose acknowledgement was lost, in a thread of its own: until what
     /// it returns is dropped, or so long that no source can be asking any more.
-    pub fn answer(self) -> Answering {
+    ///
+    /// That thread does `confine` first.
+    pub fn answer(self, confine: impl FnOnce() + Send + 'static) -> Answering {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = {
             let stop = Arc::clone(&stop);
             thread::Builder::new()
                 .name("migrate-answer".to_owned())
-                .spawn(move || self.answer_until(&stop))
+                .spawn(move || {
+                    confine();
+                    self.answer_until(&stop)
+                })
         };
         Answering {
             stop,
@@ -162,7 +167,7 @@ impl Receiver {
         }
     }
 
-    fn answer_until(mut self, stop: &AtomicBool) {
+    fn answer_until(mut self, stop: &AtomicBool) -> Self {
         let limit = self.options.peer_timeout.min(hold::VISITOR_LIMIT);
         let end = Instant::now() + ANSWER.max(self.options.commit_timeout * 2);
         while !stop.load(Relaxed) && Instant::now() < end {
@@ -180,6 +185,7 @@ impl Receiver {
                 Err(_) => thread::sleep(IDLE),
             }
         }
+        self
     }
 
     fn wait_for_source(&mut self) -> Result<(Wire, Session), ReceiveError> {
@@ -208,7 +214,8 @@ impl Receiver {
 #[derive(Debug)]
 pub struct Answering {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    /// The socket's file goes with what it returns.
+    thread: Option<JoinHandle<Receiver>>,
 }
 
 impl Drop for Answering {

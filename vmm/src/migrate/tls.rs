@@ -15,9 +15,10 @@ use rustls::{
 };
 
 use super::error::Error;
+use super::link::Link;
 use super::options::TlsFiles;
 use super::pace::{Pace, Paced};
-use super::wire::{Link, Wire, WireError};
+use super::wire::{Wire, WireError};
 
 /// The source's side.
 #[derive(Debug)]

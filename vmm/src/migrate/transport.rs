@@ -1,7 +1,7 @@
 //! Sockets: connecting to a target, waiting for sources.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::error::Error;
+use super::link::Channel;
 use super::options::Security;
 use super::pace::{Pace, Paced};
 use super::tls;
@@ -16,14 +17,6 @@ use super::wire::Wire;
 use crate::os::readable::wait_until_readable;
 use crate::os::socket_file::SocketFile;
 use crate::os::unix_socket;
-
-/// A stream socket whose calls wait for a slice of time only.
-pub(super) trait Channel: Read + Write + Send + fmt::Debug {
-    /// No call waits longer than `slice`; it fails with `WouldBlock` instead.
-    fn set_slice(&self, slice: Duration) -> io::Result<()>;
-    /// Nothing more is written; reading goes on.
-    fn end_writing(&self) -> io::Result<()>;
-}
 
 impl Channel for UnixStream {
     fn set_slice(&self, slice: Duration) -> io::Result<()> {

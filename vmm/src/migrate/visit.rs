@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::delivery::surprise;
 use super::error::Error;
+use super::link::Channel;
 use super::message::{Message, Purpose, VERSION};
 use super::pace::Pace;
 use super::session::{Session, TargetEvent, TargetSide, TargetStep};
-use super::transport::{Accept, Channel};
+use super::transport::Accept;
 use super::wire::{Wire, WireError};
 use crate::error_chain::in_one_line;
 

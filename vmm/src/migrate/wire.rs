@@ -1,20 +1,13 @@
 //! Frames over a connection.
 
-use std::fmt;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice};
 
 use super::batch::{BadBatch, Batch, Counts, Table};
 use super::fields::BadMessage;
 use super::frame::{self, BadHeader, HEADER_BYTES, Header, Kind};
+use super::link::Link;
 use super::message::Message;
 use super::pace::{Pace, Patience, TooSlow};
-
-/// What frames travel over: a socket, or TLS over one.
-pub(super) trait Link: Read + Write + Send + fmt::Debug {
-    /// Waits a little until the peer has hung up. Closing TCP with unread bytes resets it, and the
-    /// peer may lose what it was told last (RFC 9293, 3.6.1).
-    fn part(&mut self);
-}
 
 /// What is wrong with a connection or with what comes over it.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::super::apic_id::{ApicIds, ApicMode, BroadcastQuirk, Destination};
 use super::super::kick::{Delivery, Fate, KickService, Unhalted, Waker};
 use super::*;
-use crate::trace::Tracer;
+use crate::pv::recorder::Tracer;
 
 /// Who was woken, in order.
 #[derive(Clone, Debug, Default)]

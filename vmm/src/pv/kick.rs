@@ -11,9 +11,9 @@ use super::apic_id::{ApicIds, ApicMode, Destination, Targets, VcpuIndex};
 use super::fault::Fault;
 use super::faulty::{FaultyKicks, Late};
 use super::halt::Met;
-use crate::trace::Tracer;
+use super::recorder::Tracer;
 
-pub use record::{Fate, KickStats, LastKick, VcpuKicks};
+pub use record::{Fate, KickStats, Kicker, LastKick, VcpuKicks};
 
 /// What unhalting one vCPU met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,15 +44,6 @@ pub trait Waker: Send + Sync + std::fmt::Debug {
     fn unhalt(&self, vcpu: VcpuIndex, apic_id: u32) -> Unhalted;
     /// The mode its local APIC is in.
     fn apic_mode(&self, vcpu: VcpuIndex) -> ApicMode;
-}
-
-/// Where a kick comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kicker {
-    /// A vCPU's hypercall.
-    Vcpu(VcpuIndex),
-    /// The VMM itself.
-    Vmm,
 }
 
 /// What became of a kick.

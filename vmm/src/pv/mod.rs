@@ -9,6 +9,7 @@ pub mod futex;
 pub mod halt;
 pub mod hypercall;
 pub mod kick;
+pub mod recorder;
 pub mod waker;
 pub mod xen;
 

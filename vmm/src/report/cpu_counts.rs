@@ -4,7 +4,7 @@ use std::mem::{offset_of, size_of};
 
 use guest_payload::abi::{CpuResults, HISTO_BLOCKED_BUCKETS, SlowPathStats, WAIT_BUCKETS};
 
-use super::payload::Violations;
+use super::violations::Violations;
 
 /// Size of one CPU's entry at `cpus_gpa` of the results page.
 pub const CPU_RESULTS_BYTES: usize = size_of::<CpuResults>();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::payload::Violations;
+use super::violations::Violations;
 
 /// Sums over all vCPUs at one moment. The guest goes on while they are read, so they need not fit
 /// each other to the last one.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::table::row;
+use super::row::row;
 use super::units;
 
 /// Who took vCPUs out of their spin loops.

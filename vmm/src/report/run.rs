@@ -75,7 +75,7 @@ pub struct RunReport {
 pub enum Outcome {
     /// The guest finished and every check held.
     Completed,
-    /// A lock broke a promise; see [`Violations`](super::payload::Violations).
+    /// A lock broke a promise; see [`Violations`](super::violations::Violations).
     Violated,
     /// No vCPU made progress; see [`HangReport`].
     Hung,

@@ -6,10 +6,11 @@ use super::crash::{CrashReason, CrashReport, Registers};
 use super::fairness::Fairness;
 use super::hang::{Activity, HangReport, KickFate, LastKick, OnPcpu, StuckVcpu, WaitFor};
 use super::hex::Hex;
-use super::payload::{GuestCounters, PayloadResults, Violations};
+use super::payload::{GuestCounters, PayloadResults};
 use super::percentile::{KickNs, WaitNs};
 use super::ple::{HardwareActs, KickFaultReport, Outcomes, PleBy, PleReport, Windows};
 use super::run::*;
+use super::violations::Violations;
 
 /// The payload on 4 vCPUs, every check held.
 pub(super) fn completed() -> RunReport {

@@ -5,20 +5,17 @@ use std::fmt::{self, Write};
 
 use guest_payload::pv::Backend;
 
-use super::payload::{PayloadResults, Violations};
+use super::payload::PayloadResults;
+use super::row::{LABEL, row};
 use super::run::{Config, EndedBy, Outcome, RunReport, SchedReport, VcpuReport, Workload};
 use super::units;
-use super::wrap::WIDTH;
+use super::violations::Violations;
 
-/// Width of the label at the start of a row.
-const LABEL: usize = 12;
-/// Space between two cells.
-const GAP: usize = 3;
 /// With more vCPUs than this, only the least, the median and the most are shown.
 const VCPUS_LISTED: usize = 8;
 
-/// The whole table, with a newline at its end. No line is longer than [`WIDTH`] characters, unless
-/// the guest's path is.
+/// The whole table, with a newline at its end. No line is longer than
+/// [`WIDTH`](super::wrap::WIDTH) characters, unless the guest's path is.
 pub fn render(report: &RunReport) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
@@ -338,31 +335,6 @@ fn kvm_stat<'a>((name, &value): (&'a String, &u64)) -> (&'a str, String) {
         Some(name) => (name, units::ns(value)),
         None => (name, units::count(value)),
     }
-}
-
-/// `label` and then the cells, as many to a line as `columns` says; nothing without cells.
-pub(crate) fn row<'a>(
-    f: &mut fmt::Formatter<'_>,
-    label: &str,
-    columns: usize,
-    cells: impl IntoIterator<Item = (&'a str, String)>,
-) -> fmt::Result {
-    let cells: Vec<_> = cells.into_iter().collect();
-    let width = (WIDTH - LABEL) / columns - GAP;
-    for (index, line) in cells.chunks(columns).enumerate() {
-        let label = if index == 0 { label } else { "" };
-        let line: Vec<_> = line
-            .iter()
-            .map(|(name, value)| {
-                let room = width.saturating_sub(value.chars().count() + 1);
-                let name: String = name.chars().take(room).collect();
-                let fill = width.saturating_sub(name.chars().count());
-                format!("{name}{value:>fill$}")
-            })
-            .collect();
-        writeln!(f, "{label:LABEL$}{}", line.join(&" ".repeat(GAP)))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::in_use::in_use;
 use super::verify::verify;
 use super::{
     Error, FORMAT_VERSION, Fault, ListedSection, MemoryRegion, Metadata, Progress, RegionUse,
-    SectionKind,
+    SectionFault, SectionKind,
 };
 use crate::memory::{PrivateRange, map_privately};
 
@@ -98,6 +98,17 @@ impl CheckedSnapshot {
         self.metadata
             .decode(kind, instance)
             .map_err(|fault| Error::new(&self.path, fault))
+    }
+
+    /// What `decode` makes of the sections; an error names the file.
+    ///
+    /// # Errors
+    /// Those of `decode`.
+    pub fn decoded<T>(
+        &self,
+        decode: impl FnOnce(&Metadata) -> Result<T, SectionFault>,
+    ) -> Result<T, Error> {
+        decode(&self.metadata).map_err(|fault| Error::new(&self.path, fault))
     }
 
     /// The regions of guest memory, in the order of their addresses.

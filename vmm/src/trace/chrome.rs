@@ -10,11 +10,12 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::event::{GuestStep, HostStep};
+use super::guest::GuestStep;
 use super::life::{Joined, Life, Run};
 use super::recording::{Recording, Track};
 use super::summary::Summary;
 use crate::pv::HaltIn;
+use crate::pv::recorder::HostStep;
 
 /// `pid` of the guest's tracks.
 const GUEST: u32 = 1;

@@ -5,11 +5,27 @@ use std::mem::{offset_of, size_of};
 use guest_payload::abi::{RESULTS_MAGIC, RESULTS_VERSION, Results, TRACE_EVENTS_MAX, TraceEvent};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
-use super::event::{GuestEvent, GuestStep};
+/// What can happen in a slow path. The numbers are the ABI's.
+pub use guest_payload::trace::Step as GuestStep;
 
 const EVENT_BYTES: usize = size_of::<TraceEvent>();
 /// No CPU notes more: at one event a ns it would take two years.
 const WRITTEN_MAX: u64 = 1 << 56;
+
+/// Something that happened in the guest, on one of its CPUs, in a slow path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestEvent {
+    /// The host's TSC at that moment.
+    pub tsc: u64,
+    /// What.
+    pub step: GuestStep,
+    /// Guest address of the lock.
+    pub lock: u64,
+    /// The ticket waited for, or the one that comes next.
+    pub ticket: u32,
+    /// APIC ID of the CPU that is kicked; for [`GuestStep::Unlock`] only.
+    pub target: u32,
+}
 
 /// Asks a guest that has not started for rings of `events` events, if its results page at `gpa`
 /// is one of ours.

@@ -11,13 +11,14 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::event::{GuestEvent, GuestStep, HostStep};
+use super::guest::{GuestEvent, GuestStep};
 use super::life::{Joined, Life, Outcome, Run};
 use super::recording::{Recording, Track};
 use super::wait_index::{Awaited, WaitEnd};
 use super::waits::Waits;
 use crate::pv::HaltIn;
 use crate::pv::kick::Fate;
+use crate::pv::recorder::HostStep;
 
 /// Joins what was recorded.
 pub fn join(recording: &Recording) -> Joined {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::pv::apic_id::VcpuIndex;
-use crate::trace::event::HostEvent;
+use crate::pv::recorder::HostEvent;
 use crate::trace::recording::Locks;
 
 /// APIC IDs are not indices.

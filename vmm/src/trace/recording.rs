@@ -1,7 +1,8 @@
 //! All that was recorded of one machine, with every time on the host's TSC.
 
-use super::event::{GuestEvent, HostEvent};
+use super::guest::GuestEvent;
 use crate::pv::HaltIn;
+use crate::pv::recorder::HostEvent;
 
 /// A machine's events, as they are joined.
 #[derive(Clone, Debug, PartialEq, Eq)]

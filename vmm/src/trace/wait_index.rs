@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::event::{GuestEvent, GuestStep};
+use super::guest::{GuestEvent, GuestStep};
 
 /// A lock's address and the ticket that is waited for.
 pub(super) type Awaited = (u64, u32);

@@ -1,9 +1,10 @@
 //! A vCPU as the target of kicks: when it halted, woke and ran.
 
-use super::event::{GuestEvent, GuestStep, HostStep};
+use super::guest::{GuestEvent, GuestStep};
 use super::recording::Track;
 use super::wait_index::WaitIndex;
 use crate::pv::HaltIn;
+use crate::pv::recorder::HostStep;
 
 /// One halt of a vCPU under the VMM's eyes.
 #[derive(Clone, Copy, Debug)]

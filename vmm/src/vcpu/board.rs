@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use guest_payload::abi::Control;
-use kvm_bindings::{kvm_regs, kvm_sregs};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::control::Request;
+use super::ending::Ending;
 use super::shared::VcpuShared;
 use super::stops::Stops;
 use super::xen::XenSide;
@@ -18,61 +18,10 @@ use crate::pv::HaltIn;
 use crate::pv::apic_id::{ApicIds, Destination, Targets, VcpuIndex};
 use crate::pv::hypercall::Unhalt;
 use crate::pv::kick::KickService;
-use crate::report::crash::CrashReason;
+use crate::pv::recorder::Tracer;
 use crate::sched::Scheduler;
 use crate::spec::KickYield;
-use crate::trace::Tracer;
 use std::time::Duration;
-
-/// How a machine comes to its end from inside.
-#[derive(Debug)]
-pub enum Ending {
-    /// The payload says it is done.
-    Exit(Control),
-    /// The guest asked for a reset.
-    Reset,
-    /// The guest switched itself off.
-    PowerOff,
-    /// The guest wrote this value to the debug-exit port.
-    DebugExit(u32),
-    /// A vCPU cannot go on: triple fault or an exit nobody can serve.
-    Crashed(Crash),
-    /// The API was asked to stop the machine.
-    Stopped,
-    /// The machine runs in another process from now on.
-    Left,
-    /// An ioctl failed that must not.
-    Failed(VcpuIndex, std::io::Error),
-}
-
-/// A vCPU that cannot go on.
-#[derive(Debug)]
-pub struct Crash {
-    /// The vCPU.
-    pub vcpu: VcpuIndex,
-    /// Its APIC ID.
-    pub apic_id: u32,
-    /// Why, for a person.
-    pub reason: CrashReason,
-    /// Its registers, where KVM gives them.
-    pub registers: Option<Box<(kvm_regs, kvm_sregs)>>,
-    /// The instruction KVM could not emulate, where it says so.
-    pub instruction_bytes: Vec<u8>,
-}
-
-impl Ending {
-    /// A crash whose registers the vCPU's thread adds.
-    pub fn crashed(vcpu: VcpuIndex, apic_id: u32, reason: CrashReason) -> Self {
-        let (registers, instruction_bytes) = (None, Vec::new());
-        Self::Crashed(Crash {
-            vcpu,
-            apic_id,
-            reason,
-            registers,
-            instruction_bytes,
-        })
-    }
-}
 
 /// What all vCPU threads share.
 #[derive(Debug)]

@@ -185,16 +185,6 @@ impl GuestDebug {
         self.kick_site
     }
 
-    /// Moves the kick's breakpoint. [`Self::apply`] makes it so.
-    ///
-    /// # Errors
-    /// [`TooManyPoints`] when the debugger has all registers.
-    pub fn set_kick_site(&mut self, kick_site: Option<u64>) -> Result<(), TooManyPoints> {
-        let before = std::mem::replace(&mut self.kick_site, kick_site);
-        self.check(self.debugger.points.len())
-            .inspect_err(|_| self.kick_site = before)
-    }
-
     /// How many points a debugger may have.
     pub fn free_registers(&self) -> usize {
         REGISTERS - self.first_free()

@@ -70,9 +70,6 @@ fn without_a_kick_site_the_debugger_has_all_four_registers() {
         assert_eq!(debug.debugger(), &Debugger::default());
         assert!(debug.set_debugger(points(free)).is_ok());
     }
-    let mut full = debug(None, wants(&five[..4], Stepping::Off));
-    assert!(full.set_kick_site(Some(KICK)).is_err());
-    assert_eq!(full.kick_site(), None);
 }
 
 #[test]

@@ -3,9 +3,11 @@
 use kvm_bindings::kvm_sregs;
 
 use super::run::Vcpu;
+use crate::pv::apic_id::{Destination, VcpuIndex};
 use crate::pv::hypercall::{Action, Call, CallerMode, Privilege, decide, rax};
 use crate::pv::kick::Kicker;
-use crate::vcpu::board::Ending;
+use crate::vcpu::board::Board;
+use crate::vcpu::ending::Ending;
 
 const EFER_LMA: u64 = 1 << 10;
 
@@ -44,6 +46,29 @@ impl CallSite {
     }
 }
 
+/// What comes back from a call.
+pub(super) struct Answer {
+    pub(super) rax: u64,
+    /// Whom it kicked.
+    pub(super) kicked: Option<Destination>,
+}
+
+/// Decides a call of the vCPU `from`, whose segments and control registers `sregs` are, and kicks.
+pub(super) fn serve(call: Call, sregs: &kvm_sregs, board: &Board, from: VcpuIndex) -> Answer {
+    let (mode, privilege) = caller(sregs, board.user_hypercalls_allowed());
+    let (answer, kicked) = match decide(call, mode, privilege, board.unhalt) {
+        Action::Kick(destination) => {
+            board.kick.kick(Kicker::Vcpu(from), destination);
+            (0, Some(destination))
+        }
+        Action::Answer(answer) => (answer, None),
+    };
+    Answer {
+        rax: rax(answer, mode),
+        kicked,
+    }
+}
+
 impl Vcpu {
     /// Serves the call and puts the result into RAX.
     pub(super) fn hypercall(&mut self, site: CallSite) -> Option<Ending> {
@@ -59,16 +84,12 @@ impl Vcpu {
             a0: regs.rbx,
             a1: regs.rcx,
         };
-        let (mode, privilege) = caller(&self.sregs()?, self.board.user_hypercalls_allowed());
-        let answer = match decide(call, mode, privilege, self.board.unhalt) {
-            Action::Kick(apic_id) => {
-                self.board.kick.kick(Kicker::Vcpu(self.index), apic_id);
-                self.yields_to_kicked(apic_id);
-                0
-            }
-            Action::Answer(answer) => answer,
-        };
+        let sregs = self.sregs()?;
+        let answer = serve(call, &sregs, &self.board, self.index);
+        if let Some(kicked) = answer.kicked {
+            self.yields_to_kicked(kicked);
+        }
         regs.rip = regs.rip.wrapping_add(site.instruction_bytes());
-        self.set_rax(regs, rax(answer, mode))
+        self.set_rax(regs, answer.rax)
     }
 }

@@ -5,7 +5,6 @@ use kvm_bindings::{kvm_regs, kvm_sregs};
 use super::run::Vcpu;
 use crate::cpu::state::{self, MpState};
 use crate::pv::HaltIn;
-use crate::pv::kick::Unhalted;
 
 /// What a vCPU does while it is not paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -85,16 +84,5 @@ impl Vcpu {
             self.give_back_kick()?;
         }
         Ok((seen.mp_state.into(), seen.pv_unhalted))
-    }
-
-    /// Looking for a kick has used it up.
-    pub(super) fn give_back_kick(&self) -> Result<(), state::Error> {
-        match self.board.kick.rekick(self.index) {
-            Unhalted::NotAccepted => Err(state::Error::Ioctl(
-                "KVM_SIGNAL_MSI, to give a kick back",
-                std::io::Error::other("the local APIC takes none"),
-            )),
-            _ => Ok(()),
-        }
     }
 }

@@ -6,7 +6,7 @@
 use super::debug::{Debugger, GuestDebug, Stepping, TooManyPoints};
 use super::run::Vcpu;
 use super::stops::StopReason;
-use crate::vcpu::board::Ending;
+use crate::vcpu::ending::Ending;
 
 /// Whether a vCPU may enter the guest.
 #[derive(Debug, Default)]

@@ -4,7 +4,10 @@ pub mod board;
 mod caller_memory;
 pub mod control;
 pub mod debug;
+pub mod ending;
 pub mod exits;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod fwait;
 mod hold_off;
 mod hypercall;
@@ -15,6 +18,7 @@ pub mod leash;
 mod msr;
 mod on_pcpu;
 pub mod park_waker;
+mod rekick;
 mod run;
 mod serve;
 mod settle;

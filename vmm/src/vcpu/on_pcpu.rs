@@ -7,7 +7,7 @@ use crate::pv::apic_id::Destination;
 use crate::pv::halt::Wake;
 use crate::sched::{Pcpus, Went};
 use crate::spec::KickYield;
-use crate::vcpu::board::Ending;
+use crate::vcpu::ending::Ending;
 
 impl Vcpu {
     /// Waits for a pCPU where the VMM has them scheduled. Whether the vCPU has one; else somebody

@@ -27,7 +27,8 @@ use crate::pv::HaltIn;
 use crate::pv::apic_id::VcpuIndex;
 use crate::pv::halt::Start;
 use crate::report::crash::CrashReason;
-use crate::vcpu::board::{Board, Crash, Ending};
+use crate::vcpu::board::Board;
+use crate::vcpu::ending::{Crash, Ending};
 
 /// One vCPU and what its thread needs.
 #[derive(Debug)]

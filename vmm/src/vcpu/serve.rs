@@ -22,7 +22,8 @@ use crate::pv::apic_id::{Destination, VcpuIndex};
 use crate::pv::kick::Kicker;
 use crate::report::crash::CrashReason;
 use crate::report::hex::Hex;
-use crate::vcpu::board::{Board, Ending};
+use crate::vcpu::board::Board;
+use crate::vcpu::ending::Ending;
 
 /// What to do after an exit.
 pub(super) enum After {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::control::Request;
 use super::run::{EXITS_TO_FINISH, Vcpu};
 use super::serve::serve;
-use crate::vcpu::board::Ending;
+use crate::vcpu::ending::Ending;
 
 impl Vcpu {
     /// What the machine asked for, before the thread stands still.

@@ -6,7 +6,7 @@ use super::run::Vcpu;
 use super::serve::port_out;
 use super::stops::StopReason;
 use super::{inject, int3};
-use crate::vcpu::board::Ending;
+use crate::vcpu::ending::Ending;
 
 impl Vcpu {
     /// Does what a stop asks for.

@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use vmm_sys_util::eventfd::EventFd;
 
-use super::board::Ending;
 use super::debug::Point;
+use super::ending::Ending;
 use crate::pv::apic_id::VcpuIndex;
 
 /// Why a vCPU waits for a debugger.

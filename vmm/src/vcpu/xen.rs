@@ -12,8 +12,10 @@ use super::hypercall::caller;
 use super::run::Vcpu;
 use crate::kvm::xen::{self as kvm_xen, Intercepted};
 use crate::memory::{OwnWrites, PAGE_BYTES};
+use crate::pv::apic_id::VcpuIndex;
 use crate::pv::xen::{Call, HypercallsBy, Outcome, Xen};
-use crate::vcpu::board::Ending;
+use crate::vcpu::board::Board;
+use crate::vcpu::ending::Ending;
 
 /// Xen's side of a machine, and what serving it needs.
 #[derive(Debug)]
@@ -68,16 +70,22 @@ impl XenSide {
         true
     }
 
-    /// Serves a call of `vcpu`, whose segments and control registers `sregs` are.
-    fn serve(&self, vcpu: &Vcpu, call: &Call, sregs: &kvm_sregs) -> Outcome {
-        let (mode, privilege) = caller(sregs, vcpu.board.user_hypercalls_allowed());
+    /// Serves a call of the vCPU `from`, whose segments and control registers `sregs` are.
+    pub(super) fn serve(
+        &self,
+        call: &Call,
+        sregs: &kvm_sregs,
+        board: &Board,
+        from: VcpuIndex,
+    ) -> Outcome {
+        let (mode, privilege) = caller(sregs, board.user_hypercalls_allowed());
         let memory = LinearMemory::new(&self.memory, &self.own_writes, sregs);
         self.interface
-            .hypercall(call, mode, privilege, vcpu.index, &memory, &vcpu.board.kick)
+            .hypercall(call, mode, privilege, from, &memory, &board.kick)
     }
 }
 
-fn call(regs: &kvm_regs) -> Call {
+pub(super) fn call(regs: &kvm_regs) -> Call {
     Call {
         number: regs.rax,
         arguments: [regs.rdi, regs.rsi, regs.rdx],
@@ -104,7 +112,7 @@ impl Vcpu {
         };
         let regs = self.regs()?;
         let sregs = self.sregs()?;
-        let outcome = xen.serve(self, &call(&regs), &sregs);
+        let outcome = xen.serve(&call(&regs), &sregs, &board, self.index);
         self.set_rax(regs, rax(outcome).cast_unsigned())?;
         Ok(outcome)
     }
@@ -117,7 +125,7 @@ impl Vcpu {
             return Ok(Outcome::Answer(0));
         };
         let sregs = self.sregs()?;
-        let outcome = xen.serve(self, &Call { number, arguments }, &sregs);
+        let outcome = xen.serve(&Call { number, arguments }, &sregs, &board, self.index);
         kvm_xen::answer(self.fd.get_kvm_run(), rax(outcome).cast_unsigned());
         Ok(outcome)
     }

@@ -2,8 +2,9 @@
 
 use kvm_bindings::kvm_cpuid_entry2;
 
+use super::capability::{Capabilities, Capability};
+use super::difference::{Difference, Register};
 use super::feature_words::{FeatureWord, WORDS};
-use super::{Capabilities, Capability, Difference, HostNeeds, Register};
 use crate::cpu::pv_leaves::{
     FEATURES_LEAF, HC_MAP_GPA_RANGE, MMU_OP, PV_SCHED_YIELD, PV_SEND_IPI, PV_UNHALT,
     is_hypervisor_leaf,
@@ -57,8 +58,11 @@ impl Number {
 }
 
 /// What the guest was shown and `has` does not show.
-pub(super) fn differences(needs: &HostNeeds, has: &[kvm_cpuid_entry2]) -> Vec<Difference> {
-    let guest = needs.cpuid.as_slice();
+pub(super) fn differences(
+    guest: &[kvm_cpuid_entry2],
+    stands_on: Capabilities,
+    has: &[kvm_cpuid_entry2],
+) -> Vec<Difference> {
     let mut found = Vec::new();
     // A machine without vCPUs needs nothing.
     if guest.is_empty() {
@@ -73,7 +77,7 @@ pub(super) fn differences(needs: &HostNeeds, has: &[kvm_cpuid_entry2]) -> Vec<Di
     }
     for word in &WORDS {
         let of = |cpuid| register(cpuid, word.leaf, word.subleaf, word.register);
-        let missing = of(guest) & !of(has) & !not_features(word, needs);
+        let missing = of(guest) & !of(has) & !not_features(word, stands_on);
         let bits = (0..32).filter(|bit| missing >> bit & 1 != 0);
         found.extend(bits.map(|bit| Difference::Feature {
             leaf: word.leaf,
@@ -121,8 +125,8 @@ pub(super) fn with_shown(
 }
 
 /// Who takes the kick decides whether the feature of it is KVM's or the VMM's own.
-fn not_features(word: &FeatureWord, needs: &HostNeeds) -> u32 {
-    let kick_is_ours = !needs.capabilities.contains(Capability::VmcallCompletes);
+fn not_features(word: &FeatureWord, stands_on: Capabilities) -> u32 {
+    let kick_is_ours = !stands_on.contains(Capability::VmcallCompletes);
     if word.leaf == FEATURES_LEAF && kick_is_ours {
         word.not_features | PV_UNHALT
     } else {

@@ -116,7 +116,11 @@ pub fn differences(needs: &HostNeeds, has: &HostOffers) -> Vec<Difference> {
             has: has.kind,
         });
     }
-    found.extend(cpuid::differences(needs, &has.cpuid));
+    found.extend(cpuid::differences(
+        needs.cpuid.as_slice(),
+        needs.capabilities,
+        &has.cpuid,
+    ));
     let lacking = needs.all_capabilities().without(has.capabilities);
     found.extend(lacking.known().map(Difference::Capability));
     if lacking.unknown() {

@@ -14,7 +14,7 @@ use crate::cpu::topology::Topology;
 use crate::host::code::{Op, assemble};
 use crate::host::open_kvm;
 use crate::host::tiny_vm::{DATA, Exit, Lapic, Ring, TinyVcpu, TinyVm};
-use crate::kvm::{clock, xsave};
+use crate::kvm::{tsc, xsave};
 
 /// The mode of the local APIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,7 +243,7 @@ impl Machine {
         put(APIC_ICR, 0xfd);
         put(APIC_ICR_HIGH, 0x0300_0000);
         fd.set_lapic(&lapic).unwrap();
-        let deadline = clock::host_tsc().wrapping_add(FAR_AWAY);
+        let deadline = tsc::host_tsc().wrapping_add(FAR_AWAY);
         msrs::set_one(fd, msrs::IA32_TSC_DEADLINE, deadline).unwrap();
     }
 

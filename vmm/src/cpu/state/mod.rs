@@ -10,6 +10,7 @@ pub mod lapic_timer;
 mod mp_state;
 mod msrs;
 pub mod order;
+mod peek;
 mod raw;
 mod restore;
 mod save;
@@ -22,8 +23,10 @@ use serde::{Deserialize, Serialize};
 
 pub use error::Error;
 pub use kept::Kept;
-pub use mp_state::{MpState, Peek, peek};
+pub use mp_state::MpState;
 pub(in crate::cpu) use msrs::is_unlisted_msr;
+pub use msrs::set_one as set_msr;
+pub use peek::{Peek, peek};
 pub use raw::{Raw, RawList};
 pub use restore::{TscOutcome, restore, restore_clock};
 pub use save::save;
@@ -63,7 +66,7 @@ pub struct KvmVcpuState {
     /// MP_STATE. Always [`Runnable`](MpState::Runnable) where the local APIC is not KVM's.
     pub mp_state: MpState,
     /// A kick that the vCPU had not consumed. KVM shows it in no state; it was peeked at
-    /// ([`peek`]), and only another kick brings it back.
+    /// (`peek`), and only another kick brings it back.
     pub pv_unhalted: bool,
     /// What CPUID says.
     pub cpuid: RawList<kvm_cpuid_entry2, KVM_MAX_CPUID_ENTRIES>,

@@ -101,7 +101,7 @@ pub(super) fn set(vcpu: &VcpuFd, entries: &[kvm_msr_entry]) -> Result<(), Error>
 }
 
 /// Sets one.
-pub(super) fn set_one(vcpu: &VcpuFd, index: u32, data: u64) -> Result<(), Error> {
+pub fn set_one(vcpu: &VcpuFd, index: u32, data: u64) -> Result<(), Error> {
     let entry = kvm_msr_entry {
         index,
         data,

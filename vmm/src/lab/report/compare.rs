@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::cell::Cell;
 use super::error::ReportError;
-use super::findings::{Finding, Met, Target, UNLIKELY, sentence, wrong};
+use super::findings::finding::{Finding, Met, Target, UNLIKELY, Weight};
+use super::findings::{sentence, wrong};
 use super::folder::Folder;
 use super::layout::{self, Layout};
 use super::metric::{self, THROUGHPUT};
@@ -174,7 +175,7 @@ impl Comparison {
             }));
         }
         findings.insert(0, self.agreement(&ratios));
-        findings.sort_by_key(|finding| finding.weight == super::findings::Weight::Detail);
+        findings.sort_by_key(|finding| finding.weight == Weight::Detail);
         findings
     }
 

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::super::layout::layout;
 use super::super::made::{Factors, study};
+use super::finding::Met;
 use super::*;
 
 type Cell = BTreeMap<String, String>;

@@ -1,28 +1,33 @@
 //! The layouts of the built-in experiments.
 
+use guest_payload::lock::LockKind;
+
 use super::super::made::{Factors, study};
 use super::*;
+use crate::ple::config::OnSpin;
 
-const LOCKS: &[&str] = &[
-    "ticket",
-    "pv-ticket",
-    "pv-ticket-head",
-    "byte",
-    "tas",
-    "mcs",
-    "qspinlock",
-    "pv-qspinlock",
-    "preemptable-ticket",
-];
-const HANDLERS: &[&str] = &[
-    "none",
-    "sleep",
-    "round-robin",
-    "dy-eligible",
-    "kick-yield",
-    "pending-irq",
-    "handshake",
-];
+const LOCKS: &[&str] = &all_locks();
+const HANDLERS: &[&str] = &all_handlers();
+
+const fn all_handlers() -> [&'static str; OnSpin::ALL.len()] {
+    let mut names = [""; OnSpin::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = OnSpin::ALL[at].name();
+        at += 1;
+    }
+    names
+}
+
+const fn all_locks() -> [&'static str; LockKind::ALL.len()] {
+    let mut names = [""; LockKind::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = LockKind::ALL[at].name();
+        at += 1;
+    }
+    names
+}
 
 /// x axis, and of each plot the title and the lines.
 fn shape(study: &Study) -> (X, Vec<(String, Vec<String>)>) {
@@ -63,7 +68,7 @@ fn more_locks_than_colours_make_more_plots_each_with_the_baseline() {
     let factors: Factors<'_> = &[("lock", LOCKS), ("vcpus", &["2", "16"])];
     let study = all("overcommit", factors).against("lock", "ticket");
     let (_, panels) = shape(&study);
-    assert_eq!(panels.len(), 2);
+    assert_eq!(panels.len(), (LOCKS.len() - 1).div_ceil(LINES_MOST - 1));
     let mut seen: Vec<_> = panels.iter().flat_map(|(_, lines)| lines.clone()).collect();
     for (title, lines) in &panels {
         assert!(
@@ -81,7 +86,7 @@ fn ple_is_handlers_with_a_plot_for_each_lock() {
     let factors: Factors<'_> = &[
         ("lock", &["ticket", "pv-ticket-head"]),
         ("ple", &["off", "soft"]),
-        ("on-spin", HANDLERS),
+        ("on-spin", &HANDLERS[..LINES_MOST - 1]),
         ("vcpus", &["2", "4", "8"]),
         ("pcpus", &["2"]),
     ];
@@ -93,7 +98,8 @@ fn ple_is_handlers_with_a_plot_for_each_lock() {
     assert_eq!(x, X::Overcommit);
     let titles: Vec<_> = panels.iter().map(|(title, _)| title.as_str()).collect();
     assert_eq!(titles, ["ticket", "pv-ticket-head"]);
-    assert_eq!(panels[0].1.len(), 8);
+    // `none` has two: with PLE and without.
+    assert_eq!(panels[0].1.len(), LINES_MOST);
     assert_eq!(panels[0].1[0], "on-spin none, ple off");
     assert_eq!(panels[0].1[2], "sleep, soft");
 }

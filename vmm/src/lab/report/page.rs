@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::compare::Comparison;
 use super::error::ReportError;
-use super::findings::{self, Finding, Met, Weight};
+use super::findings;
+use super::findings::finding::{Finding, Met, Weight};
 use super::html::{escape, table};
 use super::layout::layout;
 use super::provenance::{self, Field};

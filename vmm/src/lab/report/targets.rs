@@ -1,7 +1,7 @@
 //! What was to come out of the built-in experiments. A result that contradicts it stands.
 
 use super::cell::Cell;
-use super::findings::{Met, Target};
+use super::findings::finding::{Met, Target};
 use super::study::Study;
 use crate::lab::stats::{Ratio, Verdict};
 

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::interval::LEVEL;
 use super::super::median;
 use super::*;
 

@@ -1,7 +1,7 @@
 //! What the order of values says of the median they come from, whatever their law: each of them is
 //! below it with one half (David, Nagaraja: Order Statistics, 2003, section 7.1).
 
-use super::bootstrap::{Interval, LEVEL};
+use super::interval::{Interval, LEVEL};
 
 /// The narrowest interval between two of `values`, as many from the least as from the largest, that
 /// holds the median with [`LEVEL`]; their range where no such interval does. `None` of no values.

@@ -1,6 +1,7 @@
 //! How many times as much: one cell against another.
 
-use super::bootstrap::{FEWEST, Interval, RESAMPLES, SEED, median_interval};
+use super::bootstrap::{FEWEST, RESAMPLES, SEED, median_interval};
+use super::interval::Interval;
 use super::median::{median, of_scratch};
 use super::order::central;
 use super::resample::Draws;

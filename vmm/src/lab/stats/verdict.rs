@@ -1,6 +1,6 @@
 //! What may be said of a ratio.
 
-use super::bootstrap::Interval;
+use super::interval::Interval;
 
 /// What a ratio's interval allows to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

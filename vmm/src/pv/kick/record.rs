@@ -3,7 +3,16 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-use super::Kicker;
+use crate::pv::apic_id::VcpuIndex;
+
+/// Where a kick comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kicker {
+    /// A vCPU's hypercall.
+    Vcpu(VcpuIndex),
+    /// The VMM itself.
+    Vmm,
+}
 
 /// The last kick that named a vCPU, for the hang report.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,12 @@
+#[path = "xen_test/events.rs"]
+mod events;
+#[path = "xen_test/kept.rs"]
+mod kept;
+
 use std::cell::RefCell;
 use std::sync::Mutex;
 
-use guest_payload::abi::xen::{self as abi, SharedInfo, VcpuInfo};
+use guest_payload::abi::xen::SharedInfo;
 use proptest::prelude::*;
 use vm_memory::{Bytes, GuestAddress};
 
@@ -12,7 +17,9 @@ use crate::pv::hypercall::{CallerMode, Privilege};
 use crate::pv::kick::{Unhalted, Waker};
 
 const VCPUS: u32 = 3;
+
 const PAGE: u64 = 0x10_0000;
+
 /// Where the callers keep their arguments.
 const AT: u64 = 0x5000;
 
@@ -97,7 +104,7 @@ impl Machine {
                 ids,
                 waker,
                 None,
-                crate::trace::Tracer::off(),
+                crate::pv::recorder::Tracer::off(),
             ),
             kicked,
             memory,
@@ -313,174 +320,6 @@ fn only_64_bit_code_that_may_is_served() {
     assert_eq!(denied, Outcome::Answer(-1));
     let in_32_bits = ask(CallerMode::Bits32, Privilege::Allowed);
     assert_eq!(in_32_bits, Outcome::Answer(-38));
-}
-
-#[test]
-fn before_there_is_a_page_no_event_can_be_sent_or_waited_for() {
-    let machine = Machine::new();
-    let port = machine.bind(0);
-    assert_eq!(machine.ask(32, 4, &[port]), -22);
-    assert_eq!(machine.ask(32, 9, &[port]), -22);
-    assert_eq!(machine.poll(&[port]), Outcome::Answer(-22));
-    assert_eq!(machine.ask(32, 3, &[port]), 0);
-}
-
-#[test]
-fn a_poll_halts_and_its_event_kicks_it_once() {
-    let machine = Machine::mapped();
-    let port = machine.bind(1);
-    assert_eq!(machine.poll(&[port]), Outcome::Halt);
-    assert_eq!(machine.ask(32, 4, &[port]), 0);
-    assert_eq!((machine.kicked(), machine.pending()), (vec![1], 1 << port));
-    // It is pending: nobody has to be kicked, and a poll returns.
-    assert_eq!(machine.ask(32, 4, &[port]), 0);
-    assert_eq!(machine.poll(&[port]), Outcome::Answer(0));
-    machine.forget_pending();
-    assert_eq!(machine.ask(32, 4, &[port]), 0);
-    assert!(machine.kicked().is_empty(), "nobody polls");
-    let stats = machine.kick.stats();
-    assert_eq!(stats.handled.load(Relaxed), 3);
-    assert_eq!(stats.to_halted.load(Relaxed), 1);
-    assert_eq!(stats.to_running.load(Relaxed), 2);
-}
-
-#[test]
-fn an_event_of_another_port_wakes_only_who_waits_for_any() {
-    let machine = Machine::mapped();
-    let (one, other) = (machine.bind(0), machine.bind(0));
-    assert_eq!(machine.poll(&[one]), Outcome::Halt);
-    assert_eq!(machine.ask(32, 4, &[other]), 0);
-    assert!(machine.kicked().is_empty());
-    machine.forget_pending();
-    assert_eq!(machine.poll(&[one, other]), Outcome::Halt);
-    assert_eq!(machine.ask(32, 4, &[other]), 0);
-    assert_eq!(machine.kicked(), [1]);
-}
-
-#[test]
-fn a_masked_event_tells_nobody_and_unmasking_it_does() {
-    let machine = Machine::mapped();
-    let port = machine.bind(2);
-    let info = 2 * size_of::<VcpuInfo>();
-    let selector = info + std::mem::offset_of!(VcpuInfo, evtchn_pending_sel);
-    assert_eq!(machine.ask(32, 4, &[port]), 0);
-    assert_eq!((machine.get(info), machine.get(selector)), (0, 0));
-    assert_eq!(machine.ask(32, 9, &[port]), 0);
-    assert_eq!((machine.get(info), machine.get(selector)), (1, 1));
-    // Not masked any more: the next one does so at once.
-    machine.forget_pending();
-    machine.set(info, 0);
-    machine.set(selector, 0);
-    assert_eq!(machine.ask(32, 4, &[port]), 0);
-    assert_eq!((machine.get(info), machine.get(selector)), (1, 1));
-}
-
-#[test]
-fn a_closed_port_forgets_its_event() {
-    let machine = Machine::mapped();
-    let port = machine.bind(0);
-    machine.ask(32, 4, &[port]);
-    assert_eq!(machine.ask(32, 3, &[port]), 0);
-    assert_eq!(machine.pending(), 0);
-}
-
-#[test]
-fn a_port_that_cannot_be_told_is_not_bound() {
-    let machine = Machine::mapped();
-    let arguments = Arguments::words(&[0]);
-    assert_eq!(machine.call(32, 7, &arguments), Outcome::Answer(-14));
-    assert_eq!(machine.bind(0), 1);
-}
-
-#[test]
-fn the_page_takes_its_events_along_when_it_moves() {
-    let machine = Machine::mapped();
-    let port = machine.bind(0);
-    machine.ask(32, 4, &[port]);
-    let there = PAGE + 0x8000;
-    let place = [0x7ff0, 0, 0, 0, low(there >> 12), 0];
-    assert_eq!(machine.ask(12, 7, &place), 0);
-    let pending = there + std::mem::offset_of!(SharedInfo, evtchn_pending) as u64;
-    let word: u64 = machine.memory.read_obj(GuestAddress(pending)).unwrap();
-    assert_eq!(word, 1 << port);
-}
-
-#[test]
-fn the_callback_is_kept_for_the_guest() {
-    let machine = Machine::mapped();
-    assert_eq!(machine.ask(34, 0, &[0x7ff0, 0, 0xf3, 0x200_0000]), 0);
-    let arguments = Arguments::words(&[0x7ff0, 0, 0, 0]);
-    assert_eq!(machine.call(34, 1, &arguments), Outcome::Answer(0));
-    assert_eq!((arguments.word(2), arguments.word(3)), (0xf3, 0x200_0000));
-}
-
-#[test]
-fn status_tells_the_vcpu() {
-    let machine = Machine::mapped();
-    let port = machine.bind(2);
-    let arguments = Arguments::words(&[0x7ff0, port, 9, 9, 9, 9]);
-    assert_eq!(machine.call(32, 5, &arguments), Outcome::Answer(0));
-    assert_eq!((arguments.word(2), arguments.word(3)), (abi::STATUS_IPI, 2));
-}
-
-#[test]
-fn what_the_vmm_writes_is_in_the_log_of_a_migration() {
-    let machine = Machine::mapped();
-    let port = machine.bind(0);
-    machine.own_writes.start();
-    machine
-        .xen
-        .fill_hypercall_page(0x3000, HypercallsBy::Port)
-        .unwrap();
-    assert_eq!(machine.own_writes.take(0..PAGE * 2), [3]);
-    machine.ask(32, 4, &[port]);
-    assert_eq!(machine.own_writes.take(0..PAGE * 2), [PAGE >> 12]);
-}
-
-#[test]
-fn a_saved_machine_wakes_who_polled_in_the_first() {
-    let machine = Machine::mapped();
-    let port = machine.bind(1);
-    assert_eq!(machine.poll(&[port]), Outcome::Halt);
-    let saved = machine.xen.save();
-    let other = Machine::new();
-    other.xen.load(&saved).unwrap();
-    assert_eq!(other.xen.save(), saved);
-    assert_eq!(other.ask(32, 4, &[port]), 0);
-    assert_eq!(other.kicked(), [1]);
-}
-
-#[test]
-fn what_no_machine_saves_is_refused_and_nothing_has_changed() {
-    let good = SavedXen {
-        shared_info: Some(PAGE),
-        callback: 0,
-        ipis: vec![(1, 0), (4095, 2)],
-        polls: vec![0, 4095, u32::MAX],
-    };
-    let with = |change: fn(&mut SavedXen)| {
-        let mut saved = good.clone();
-        change(&mut saved);
-        saved
-    };
-    let machine = Machine::new();
-    let empty = machine.xen.save();
-    for (bad, why) in [
-        (with(|saved| saved.shared_info = Some(PAGE + 8)), "0x100008"),
-        (with(|saved| saved.shared_info = Some(1 << 40)), "no memory"),
-        (with(|saved| saved.ipis[0].0 = 0), "channel 0"),
-        (with(|saved| saved.ipis[1].0 = 1), "channel 1"),
-        (with(|saved| saved.ipis[1].0 = 4096), "channel 4096"),
-        (with(|saved| saved.ipis[0].1 = 3), "vCPU 3"),
-        (with(|saved| saved.polls[0] = 4096), "polls"),
-        (with(|saved| saved.polls.push(0)), "polls"),
-        (with(|saved| saved.polls.clear()), "polls"),
-    ] {
-        let error = machine.xen.load(&bad).unwrap_err().to_string();
-        assert!(error.contains(why), "{error}");
-        assert_eq!(machine.xen.save(), empty);
-    }
-    machine.xen.load(&good).unwrap();
 }
 
 proptest! {

@@ -1,6 +1,7 @@
 //! `overcommit`: what is left of each lock's throughput when vCPUs outnumber pCPUs.
 
-use super::{Finding, sentence};
+use super::finding::Finding;
+use super::sentence;
 use crate::lab::report::layout::{self, Layout};
 use crate::lab::report::metric::THROUGHPUT;
 use crate::lab::report::study::Study;

@@ -1,6 +1,7 @@
 //! Every cell against its baseline.
 
-use super::{Finding, Weight, sentence};
+use super::finding::{Finding, Weight};
+use super::sentence;
 use crate::lab::report::cell::Cell;
 use crate::lab::report::layout::{self, Layout, X};
 use crate::lab::report::metric::THROUGHPUT;

@@ -2,7 +2,8 @@
 
 use guest_payload::lock::LockKind;
 
-use super::{Finding, Met, Target, UNLIKELY, sentence};
+use super::finding::{Finding, Met, Target, UNLIKELY};
+use super::sentence;
 use crate::lab::report::cell::Cell;
 use crate::lab::report::layout::{self, Layout};
 use crate::lab::report::metric::THROUGHPUT;

@@ -1,7 +1,8 @@
 //! `kick-yield`: the disputed question. What a kick that also yields brings to all, and what it
 //! costs its sender, side by side.
 
-use super::{Finding, sentence};
+use super::finding::Finding;
+use super::sentence;
 use crate::lab::report::cell::Cell;
 use crate::lab::report::layout::{self, Layout};
 use crate::lab::report::metric::{self, THROUGHPUT};

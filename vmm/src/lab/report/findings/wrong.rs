@@ -1,6 +1,7 @@
 //! Runs that went wrong are results.
 
-use super::{Finding, sentence};
+use super::finding::Finding;
+use super::sentence;
 use crate::lab::report::layout::{self, Layout};
 use crate::lab::report::study::Study;
 

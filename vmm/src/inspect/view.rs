@@ -1,19 +1,9 @@
-//! What is in a snapshot, as a table and as JSON: the schema `vmm.inspect/1`.
-//!
-//! Nothing of it is trusted. A part that cannot be understood is a fault beside the others, and no
-//! number of the file makes the table longer than its table of sections.
-
-mod lapic;
-mod parts;
-mod table;
-mod vcpu;
+//! The parts of a snapshot, put together.
 
 use serde::Serialize;
 
-pub use lapic::{Keeper, Lapic, Mode, Timer, TimerMode};
-pub use parts::{Checked, Clock, Devices, Host, Machine, Memory, Region, Section};
-pub use vcpu::{State, Vcpu};
-
+use super::parts::{Checked, Clock, Devices, Host, Machine, Memory, Section};
+use super::vcpu::Vcpu;
 use crate::error_chain::in_one_line;
 use crate::machine::blueprint::Blueprint;
 use crate::machine::saved;
@@ -150,11 +140,6 @@ impl SnapshotView {
         };
     }
 
-    /// The table, with a newline at its end.
-    pub fn table(&self) -> String {
-        table::render(self)
-    }
-
     /// As JSON in ASCII: text of the file cannot move a terminal's cursor.
     ///
     /// # Errors
@@ -179,4 +164,5 @@ impl SnapshotView {
 }
 
 #[cfg(test)]
-mod view_test;
+#[path = "view_test.rs"]
+mod tests;

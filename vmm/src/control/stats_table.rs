@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use super::table::row;
-use super::units;
-use crate::control::{State, Stats, VcpuState, VcpuStats};
+use super::types::{State, Stats, VcpuState, VcpuStats};
+use crate::report::row::{LABEL, row};
+use crate::report::units;
 
-/// Width of the label at the start of a row.
-const LABEL: usize = 12;
 /// Lines of a table that are not vCPUs, at most.
 const OTHER_LINES: usize = 9;
 /// Reasons for exits that are shown.
@@ -245,5 +243,5 @@ fn vcpus_by_state(vcpus: &[VcpuStats]) -> String {
 }
 
 #[cfg(test)]
-#[path = "stats_test.rs"]
+#[path = "stats_table_test.rs"]
 mod tests;

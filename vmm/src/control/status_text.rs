@@ -2,13 +2,12 @@
 
 use std::fmt::{self, Write};
 
-use super::table::row;
-use super::units::{count, data, ns};
-use crate::control::{
+use super::types::{
     MigrateDone, Operation, OperationKind, PayloadState, SnapshotDone, State, Status,
 };
 use crate::migrate;
-use crate::report::units;
+use crate::report::row::row;
+use crate::report::units::{self, count, data, ns};
 
 /// Columns of the bar.
 const BAR: usize = 10;
@@ -168,5 +167,5 @@ fn hidden(kicks: u64) -> String {
 }
 
 #[cfg(test)]
-#[path = "status_test.rs"]
+#[path = "status_text_test.rs"]
 mod tests;

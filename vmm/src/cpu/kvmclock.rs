@@ -1,16 +1,16 @@
 //! The VM's kvmclock, read beside the host's TSC and real time.
 
-use std::arch::x86_64::_rdtsc;
 use std::io;
 
 use kvm_ioctls::{VcpuFd, VmFd};
 
-use crate::cpu::clock::ClockSample;
+use super::clock::ClockSample;
+use crate::kvm::tsc::host_tsc;
 
 /// Which end of a save and a restore a sample is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Where the VM was paused.
+    /// Where the machine was paused.
     Source,
     /// Where it goes on.
     Target,
@@ -30,13 +30,6 @@ pub fn sample(vm: &VmFd, end: End) -> Result<ClockSample, kvm_ioctls::Error> {
         End::Target => before,
     });
     Ok(sample)
-}
-
-/// The host's TSC, now.
-#[must_use]
-pub fn host_tsc() -> u64 {
-    // SAFETY: every x86-64 has RDTSC, and Linux leaves it open to userspace.
-    unsafe { _rdtsc() }
 }
 
 /// Whether a vCPU's guest could be told that it was stopped.

@@ -1,15 +1,19 @@
-//! Recording on the host: one ring a vCPU, written by the vCPU's thread only.
+//! Recording kicks as they happen: one ring a vCPU, written by the vCPU's thread only.
+
+mod event;
+mod ring;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use super::event::{HostEvent, HostStep};
-use super::ring::Ring;
-use crate::kvm::clock::host_tsc;
-use crate::pv::HaltIn;
-use crate::pv::apic_id::VcpuIndex;
-use crate::pv::kick::{Fate, Kicker};
+use super::HaltIn;
+use super::apic_id::VcpuIndex;
+use super::kick::{Fate, Kicker};
+use crate::kvm::tsc::host_tsc;
+use ring::Ring;
+
+pub use event::{HostEvent, HostStep};
 
 /// Events that all rings of a machine hold together, and so the memory they take (10 MiB).
 pub const EVENTS_MAX: u64 = 1 << 18;

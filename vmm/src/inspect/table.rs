@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Write};
 
-use super::{Checked, Clock, Devices, Host, Machine, Memory, Section, SnapshotView, Vcpu};
+use super::parts::{Checked, Clock, Devices, Host, Machine, Memory, Section};
+use super::vcpu::Vcpu;
+use super::view::SnapshotView;
 use crate::device::DeviceSet;
 use crate::report::units;
 use crate::report::wrap::wrap;
@@ -11,12 +13,14 @@ use crate::snapshot::Need;
 /// Letters of a text from the file that are shown.
 const TEXT_SHOWN: usize = 400;
 
-/// The whole table, with a newline at its end.
-pub(super) fn render(view: &SnapshotView) -> String {
-    let mut text = String::new();
-    // Writing to a String does not fail.
-    let _ = write!(text, "{}", Table(view));
-    text
+impl SnapshotView {
+    /// The table, with a newline at its end.
+    pub fn table(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = write!(text, "{}", Table(self));
+        text
+    }
 }
 
 struct Table<'a>(&'a SnapshotView);

@@ -8,11 +8,12 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::*;
 use crate::cpu::lapic::LocalApic;
+use crate::inspect::{Lapic, Mode};
 use crate::report::wrap::WIDTH;
 use crate::snapshot::{Section as Content, write};
 
-const SCHEMA_FILE: &str = include_str!("../../../../docs/reference/inspect.schema.json");
-const REFERENCE: &str = include_str!("../../../../docs/reference/inspect.md");
+const SCHEMA_FILE: &str = include_str!("../../../docs/reference/inspect.schema.json");
+const REFERENCE: &str = include_str!("../../../docs/reference/inspect.md");
 /// A machine of `vmm` 0.1.0 whose second vCPU has a hidden kick.
 const GOLDEN: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),

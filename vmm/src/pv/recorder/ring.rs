@@ -8,10 +8,10 @@ use crate::sync::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::{AtomicU64, fence, release, release_fence};
 
 /// Words of an event.
-pub const WORDS: usize = 4;
+pub(super) const WORDS: usize = 4;
 
 /// An event as it lies in the ring.
-pub type Words = [u64; WORDS];
+pub(super) type Words = [u64; WORDS];
 
 #[derive(Debug)]
 struct Slot {
@@ -22,7 +22,7 @@ struct Slot {
 
 /// A ring of events. [`Self::push`] is for one thread at a time.
 #[derive(Debug)]
-pub struct Ring {
+pub(super) struct Ring {
     slots: Box<[Slot]>,
     /// Events ever written, for the writer alone. No part of a model: loom does not see that a
     /// reader races with a store if the same thread has loaded the word before.
@@ -33,16 +33,16 @@ pub struct Ring {
 
 /// What was in a ring.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Contents {
+pub(super) struct Contents {
     /// The events that are left, oldest first.
-    pub events: Vec<Words>,
+    pub(super) events: Vec<Words>,
     /// Events that later ones have taken the place of.
-    pub lost: u64,
+    pub(super) lost: u64,
 }
 
 impl Ring {
     /// An empty ring for the last `capacity` events, at least 1.
-    pub fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         let slot = |_| Slot {
             stamp: AtomicU64::new(0),
             words: std::array::from_fn(|_| AtomicU64::new(0)),
@@ -62,7 +62,7 @@ impl Ring {
 
     /// Writes an event over the oldest. Only one thread may be here at a time: two would lose
     /// events.
-    pub fn push(&self, event: Words) {
+    pub(super) fn push(&self, event: Words) {
         // Relaxed: only this thread has it.
         let number = self.own_written.load(std::sync::atomic::Ordering::Relaxed) + 1;
         self.own_written
@@ -94,7 +94,7 @@ impl Ring {
     }
 
     /// What is in it now. Events that the writer adds or writes over meanwhile may be missing.
-    pub fn contents(&self) -> Contents {
+    pub(super) fn contents(&self) -> Contents {
         let written = self.written.load(Acquire);
         let oldest = written.saturating_sub(self.slots.len() as u64) + 1;
         let events: Vec<_> = (oldest..=written)

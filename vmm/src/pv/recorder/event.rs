@@ -1,4 +1,4 @@
-//! What is recorded: by the host in its own rings, by the guest in its memory.
+//! What is recorded of kicks, halts and wake-ups, and how it lies in a ring.
 
 use super::ring::Words;
 use crate::pv::apic_id::VcpuIndex;
@@ -81,7 +81,7 @@ fn fate_of(code: u64) -> Option<Fate> {
 
 impl HostEvent {
     /// As it lies in a ring.
-    pub fn to_words(self) -> Words {
+    pub(super) fn to_words(self) -> Words {
         let (tag, number, done) = match self.what {
             HostStep::Kick {
                 number,
@@ -106,7 +106,7 @@ impl HostEvent {
     }
 
     /// From a ring.
-    pub fn from_words([tsc, tag, number, done]: Words) -> Option<Self> {
+    pub(super) fn from_words([tsc, tag, number, done]: Words) -> Option<Self> {
         let high = u32::try_from(tag >> 32).unwrap_or(u32::MAX);
         let what = match tag & 0xff {
             KICK => HostStep::Kick {
@@ -128,24 +128,6 @@ impl HostEvent {
         Some(Self { tsc, what })
     }
 }
-
-/// Something that happened in the guest, on one of its CPUs, in a slow path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GuestEvent {
-    /// The host's TSC at that moment.
-    pub tsc: u64,
-    /// What.
-    pub step: GuestStep,
-    /// Guest address of the lock.
-    pub lock: u64,
-    /// The ticket waited for, or the one that comes next.
-    pub ticket: u32,
-    /// APIC ID of the CPU that is kicked; for [`GuestStep::Unlock`] only.
-    pub target: u32,
-}
-
-/// What can happen in a slow path. The numbers are the ABI's.
-pub use guest_payload::trace::Step as GuestStep;
 
 #[cfg(test)]
 mod tests {
