@@ -14,12 +14,12 @@ use vmm::control::{MigrateDone, MigrateRequest, PayloadState, PayloadStatus, Sta
 use crate::command::{Finished, Vmm, wait};
 
 /// Whoever makes no progress for so long has failed. Nothing that works comes near it.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Locks that a machine takes before it counts as running. A handful could be left over from a
 /// moment ago.
 const PROGRESS: u64 = 200;
 /// How often to look.
-const LOOK: Duration = Duration::from_millis(1);
+pub const LOOK: Duration = Duration::from_millis(1);
 
 /// A process of `vmm` with an API socket. Killed with its value.
 #[derive(Debug)]
@@ -85,6 +85,11 @@ impl Process {
         };
         process.waits_at = at;
         process
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Where it listens for a machine.

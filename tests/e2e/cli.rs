@@ -62,12 +62,15 @@ fn help_names_every_command_and_option() {
 
 #[test]
 fn the_version_is_the_packages() {
-    let version = Vmm::new("--version").finish();
-    assert_eq!(
-        version.stdout,
-        format!("vmm {}\n", env!("CARGO_PKG_VERSION"))
+    let short = Vmm::new("-V").finish();
+    assert_eq!(short.stdout, format!("vmm {}\n", env!("CARGO_PKG_VERSION")));
+    let long = Vmm::new("--version").finish();
+    let revision = long.stdout.strip_prefix(short.stdout.trim_end()).unwrap();
+    assert!(
+        revision.starts_with(" (") && revision.ends_with(")\n"),
+        "{long}"
     );
-    assert_eq!(version.code, 0);
+    assert_eq!((short.code, long.code), (0, 0));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use guest_payload::IMAGE;
 use guest_payload::key::{JumpEntry, NOP5, Unlock};
+use guest_payload::lock::{LockKind, RawLock, TicketBits, Visit};
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
 };
@@ -27,18 +28,42 @@ struct Payload {
     functions: BTreeMap<String, u64>,
 }
 
-/// `payload::workload::acquire::<guest_payload::lock::ticket::Ticket<…::U8>>` without its paths.
+/// `payload::critical_section::acquire::<guest_payload::lock::ticket::Ticket<…::U8>>` without its paths.
 fn short(symbol: &str) -> Option<String> {
     let name = format!("{:#}", rustc_demangle::demangle(symbol));
-    let name = name.strip_prefix("payload::workload::")?;
+    let name = name.strip_prefix("payload::critical_section::")?;
     let (function, lock) = name.split_once("::<")?;
-    let lock = lock.strip_suffix('>')?;
+    Some(format!(
+        "{function} {}",
+        short_type(lock.strip_suffix('>')?)
+    ))
+}
+
+/// `guest_payload::lock::ticket::Ticket<…::U8>` without its paths.
+fn short_type(path: &str) -> String {
     let last = |path: &str| path.rsplit("::").next().unwrap_or_default().to_owned();
-    let lock = match lock.split_once('<') {
+    match path.split_once('<') {
         Some((lock, width)) => format!("{}<{}", last(lock), last(width)),
-        None => last(lock),
+        None => last(path),
+    }
+}
+
+/// The short type of every lock, with that of both ticket widths if it has tickets.
+fn locks() -> BTreeMap<String, LockKind> {
+    struct Name;
+
+    impl Visit for Name {
+        type Output = String;
+
+        fn visit<L: RawLock>(self) -> String {
+            short_type(std::any::type_name::<L>())
+        }
+    }
+
+    let of = |kind: LockKind| {
+        [TicketBits::Eight, TicketBits::Sixteen].map(|bits| (kind.visit(bits, Name), kind))
     };
-    Some(format!("{function} {lock}"))
+    LockKind::ALL.into_iter().flat_map(of).collect()
 }
 
 impl Payload {
@@ -94,7 +119,7 @@ impl Payload {
             if last(&instruction) {
                 return path;
             }
-            assert!(path.len() < 20, "no end of {}", listing(&path));
+            assert!(path.len() < 40, "no end of {}", listing(&path));
         }
         panic!("the code ends: {}", listing(&path));
     }
@@ -240,14 +265,14 @@ fn a_plain_ticket_unlock_is_one_unlocked_instruction() {
 #[test]
 fn every_patched_site_jumps_to_the_locked_unlock() {
     let payload = Payload::read();
-    let sites = payload.sites();
+    let (sites, locks) = (payload.sites(), locks());
     let mut found = 0;
     for (name, &start) in &payload.functions {
         let Some(lock) = name.strip_prefix("release ") else {
             continue;
         };
         let site = sites.iter().find(|entry| entry.site == start);
-        assert_eq!(site.is_some(), lock.contains("Pv") || lock == "ByteLock");
+        assert_eq!(site.is_some(), locks[lock].is_pv(), "{name}");
         let Some(site) = site else { continue };
         found += 1;
         assert_eq!(site.patched(Unlock::Native), Some(NOP5), "{name}");
@@ -266,12 +291,26 @@ fn every_patched_site_jumps_to_the_locked_unlock() {
             Some("PvTicket") => Mnemonic::Add,
             Some("PvTicketHead") => Mnemonic::Xadd,
             Some("PvQspinlock") => Mnemonic::Cmpxchg,
-            _ => Mnemonic::Xchg,
+            Some("ByteLock") => Mnemonic::Xchg,
+            _ => locked[0].mnemonic(),
         };
         assert_eq!(locked[0].mnemonic(), expected, "{name}");
     }
     assert_eq!(found, sites.len(), "sites outside of `release`: {sites:?}");
-    assert_eq!(found, 6);
+    let pv = locks.values().filter(|kind| kind.is_pv());
+    assert_eq!(found, pv.count());
+}
+
+#[test]
+fn every_locks_uncontended_way_has_neither_call_nor_fence() {
+    let payload = Payload::read();
+    for lock in locks().keys() {
+        let name = format!("acquire {lock}");
+        let path = payload.straight(payload.function(&name));
+        assert_straight(&path, &name);
+        let locked = path.iter().filter(|i| is_locked(i)).count();
+        assert!(locked > 0, "{name}: {}", listing(&path));
+    }
 }
 
 /// Emulators of CPL 0 know few of the instructions that came with SSE and after it.

@@ -1,74 +1,48 @@
 //! Every lock keeps its promises on every ring, under every kick and halt this host has.
 
+use guest_payload::lock::{LockKind, TicketBits};
 use vmm_tests::command::{Report, Vmm, skip};
 
-/// A lock, and which of its promises the runs here may look at.
+/// A lock of the table, as the runs here use it.
 struct Lock {
+    kind: LockKind,
     /// Words for the payload.
-    args: &'static str,
-    name: &'static str,
+    args: String,
     ticket_bits: u64,
-    /// Whether it has a slow path that halts.
-    is_pv: bool,
 }
 
-const fn lock(args: &'static str, name: &'static str, ticket_bits: u64, is_pv: bool) -> Lock {
-    Lock {
-        args,
-        name,
-        ticket_bits,
-        is_pv,
+/// Every lock, with tickets of both widths if it has tickets, and what a lock has besides.
+fn locks() -> Vec<Lock> {
+    let mut locks = Vec::new();
+    for kind in LockKind::ALL {
+        // A lock that looks at itself after its release is kept from memory that is freed under it.
+        // That it is caught otherwise has a test of its own below.
+        let mortal = if kind.looks_back() { "mortal=0" } else { "" };
+        let name = kind.name();
+        if kind.has_tickets() {
+            for (width, bits) in [("small", TicketBits::Eight), ("large", TicketBits::Sixteen)] {
+                locks.push(Lock {
+                    kind,
+                    args: format!("lock={name} tickets={width} {mortal}"),
+                    ticket_bits: bits.bits().into(),
+                });
+            }
+        } else {
+            locks.push(Lock {
+                kind,
+                args: format!("lock={name} {mortal}"),
+                ticket_bits: 0,
+            });
+        }
     }
+    locks.push(Lock {
+        kind: LockKind::PvQspinlock,
+        args: "lock=pv-qspinlock wait-early=off".to_owned(),
+        ticket_bits: 0,
+    });
+    locks
 }
 
-// V8's unlock looks at the lock after its release, so memory that is freed under it is kept out
-// (`mortal=0`). That it is caught otherwise has a test of its own below.
-const LOCKS: [Lock; 14] = [
-    lock("lock=ticket tickets=small", "ticket", 8, false),
-    lock("lock=ticket tickets=large", "ticket", 16, false),
-    lock(
-        "lock=pv-ticket tickets=small mortal=0",
-        "pv-ticket",
-        8,
-        true,
-    ),
-    lock(
-        "lock=pv-ticket tickets=large mortal=0",
-        "pv-ticket",
-        16,
-        true,
-    ),
-    lock(
-        "lock=pv-ticket-head tickets=small",
-        "pv-ticket-head",
-        8,
-        true,
-    ),
-    lock(
-        "lock=pv-ticket-head tickets=large",
-        "pv-ticket-head",
-        16,
-        true,
-    ),
-    lock("lock=byte", "byte", 0, true),
-    lock("lock=tas", "tas", 0, false),
-    lock("lock=mcs", "mcs", 0, false),
-    lock("lock=qspinlock", "qspinlock", 0, false),
-    lock("lock=pv-qspinlock", "pv-qspinlock", 0, true),
-    lock("lock=pv-qspinlock wait-early=off", "pv-qspinlock", 0, true),
-    lock(
-        "lock=preemptable-ticket tickets=small",
-        "preemptable-ticket",
-        8,
-        false,
-    ),
-    lock(
-        "lock=preemptable-ticket tickets=large",
-        "preemptable-ticket",
-        16,
-        false,
-    ),
-];
 const VCPUS: [u64; 4] = [1, 2, 4, 16];
 
 /// Whether this host has the combination; if not, the reason is printed.
@@ -108,27 +82,28 @@ fn every_lock_on(switches: &str, ring: u64, workload: &str) {
     if !host_has(switches) {
         return;
     }
-    for lock in &LOCKS {
+    for lock in &locks() {
+        let is_pv = lock.kind.is_pv();
         let mut slow = 0;
         for vcpus in VCPUS {
             let run = Vmm::run(switches)
                 .words(&format!("--vcpus {vcpus} --timeout 60 --"))
                 .words(&format!("ring={ring} seconds=0.05 {workload}"))
-                .words(lock.args)
+                .words(&lock.args)
                 .report();
             assert_clean(&run);
-            assert_eq!(run.text("/config/lock"), lock.name);
+            assert_eq!(run.text("/config/lock"), lock.kind.name());
             assert_eq!(run.count("/config/ticket_bits"), lock.ticket_bits);
             assert_eq!(run.count("/config/ring"), ring);
             assert_eq!(run.count("/config/vcpus"), vcpus);
-            assert_eq!(run.at("/config/pv_active"), lock.is_pv);
+            assert_eq!(run.at("/config/pv_active"), is_pv);
             assert_eq!(run.list("/vcpus").len() as u64, vcpus);
-            if !lock.is_pv {
+            if !is_pv {
                 assert_eq!(run.sum("kicks_sent") + run.sum("halts"), 0);
             }
             slow += run.count("/guest/taken_slow");
         }
-        assert_eq!(slow > 0, lock.is_pv, "{}: {slow} slow paths", lock.args);
+        assert_eq!(slow > 0, is_pv, "{}: {slow} slow paths", lock.args);
     }
 }
 

@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
+use guest_payload::lock::LockKind;
 use vmm::control::{SnapshotRequest, Then};
+use vmm::sched::config::PolicyKind;
 use vmm_tests::command::{Folder, Report, Vmm, skip};
 use vmm_tests::process::Process;
 
-const POLICIES: [&str; 5] = ["round-robin", "random", "fair", "gang", "adversarial"];
-const LOCKS: [&str; 5] = [
-    "ticket",
-    "pv-ticket mortal=0",
-    "pv-ticket-head",
-    "byte",
-    "tas",
-];
+/// Every policy there is.
+fn policies() -> impl Iterator<Item = &'static str> {
+    let plain = PolicyKind::PLAIN.map(PolicyKind::name);
+    plain.into_iter().chain(["adversarial"])
+}
 
 fn run(sched: &str, vcpus: u32, pcpus: u32, payload: &str) -> Report {
     Vmm::run(&format!(
@@ -38,7 +37,7 @@ fn assert_scheduled(run: &Report, sched: &str, vcpus: u32, pcpus: u32) {
 
 #[test]
 fn every_policy_runs_every_number_of_vcpus_on_every_number_of_pcpus() {
-    for sched in POLICIES {
+    for sched in policies() {
         for (vcpus, pcpus) in [(1, 1), (2, 1), (2, 2), (8, 1), (8, 2), (8, 4)] {
             for lock in ["ticket", "pv-ticket-head"] {
                 let payload = format!("lock={lock} seconds=0.1");
@@ -51,9 +50,10 @@ fn every_policy_runs_every_number_of_vcpus_on_every_number_of_pcpus() {
 
 #[test]
 fn every_lock_keeps_its_promises_on_both_rings() {
-    for lock in LOCKS {
+    for lock in LockKind::ALL {
+        let mortal = if lock.looks_back() { "mortal=0" } else { "" };
         for (ring, sched) in [("0 hold=4 think=1", "round-robin"), ("3", "random")] {
-            let payload = format!("lock={lock} ring={ring} seconds=0.2");
+            let payload = format!("lock={} {mortal} ring={ring} seconds=0.2", lock.name());
             assert_scheduled(&run(sched, 4, 1, &payload), sched, 4, 1);
         }
     }

@@ -51,6 +51,10 @@ fn assert_clean(report: &Report, cycles: u64) {
         report.count("/kicks_repaired"),
     );
     assert!(repaired <= hidden, "{}", report.finished);
+    for process in ["soak", "machine"] {
+        let samples = report.list(&format!("/resources/{process}/samples"));
+        assert_eq!(samples.len() as u64, cycles.min(100), "{}", report.finished);
+    }
 }
 
 fn every_machine_is_clean(mode: &str, halt: &str) {
