@@ -135,6 +135,7 @@ pub mod trace;
 pub mod vcpu;
 
 mod error_chain;
+mod median;
 mod random;
 mod sync;
 mod text;

@@ -16,39 +16,16 @@ use vmm::host::debugging::Debugging;
 use vmm::host::open_kvm;
 use vmm::machine;
 use vmm::memory::MemorySize;
-use vmm::sandbox::Sandbox;
-use vmm::spec::{
-    Boot, Choice, GivenCmdline, Guest, HostSide, Interface, Lab, PvUnhalt, RunSpec, SerialTarget,
-    Tracing,
-};
+use vmm::spec::{Guest, HostSide, RunSpec, SerialTarget};
 
 fn spec() -> RunSpec {
     RunSpec {
-        guest: Guest::Bundled,
-        cmdline: GivenCmdline::Default,
-        boot: Boot::default(),
-        topology: Topology::flat(2).expect("two vCPUs"),
         memory: MemorySize::from_mib(16),
-        kick: Choice::Auto,
-        halt: Choice::Auto,
-        pv_unhalt: PvUnhalt::On,
-        enforce_pv: false,
-        xen: Interface::Kvm,
-        hint_realtime: false,
-        halt_poll_ns: None,
-        disable_exits: Vec::new(),
         host: HostSide {
-            cpus: None,
-            timeout: None,
             serial: SerialTarget::Null,
-            json_on_stdout: false,
-            preempt: None,
-            trace: Tracing::Off,
-            has_api: false,
-            lab: Lab::default(),
-            sandbox: Sandbox::off(),
+            ..HostSide::quiet()
         },
-        drop_kick: None,
+        ..RunSpec::new(Guest::Bundled, Topology::flat(2).expect("two vCPUs"))
     }
 }
 

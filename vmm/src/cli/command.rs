@@ -1,8 +1,8 @@
 //! The commands, as one table: a name, what it does, its options, who runs it.
 //!
 //! clap's derive makes the options of every command at each start, though one command is asked for:
-//! 0.4 ms and 70 pages of memory for a program that needs 2 ms in all. So a command's options are
-//! made when it is the one.
+//! 70 page faults more, beside 190 of a whole run of a guest that ends at once. So a command's options
+//! are made when it is the one.
 
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, Error, FromArgMatches, Subcommand};

@@ -2,7 +2,7 @@
 //! a client sends then needs neither.
 
 use std::io;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError, TryLockError};
 use std::thread::{Builder, Scope};
 
@@ -49,14 +49,31 @@ fn ask<Q, A>(desk: &Desk<Q, A>, kind: OperationKind, request: Q) -> Result<A, Re
     answered.recv().map_err(|_| gone())?
 }
 
-fn run<Q, A>(
-    errands: &Receiver<Errand<Q, A>>,
-    mut operation: impl FnMut(&Q) -> Result<A, Refusal>,
-) {
-    for (request, answer) in errands {
-        // Fails where nobody waits any more.
-        let _ = answer.send(operation(&request));
-    }
+/// Starts the thread that does what is asked for at `desk`, one errand after the other.
+fn open<'scope, Q, A>(
+    desk: &Desk<Q, A>,
+    scope: &'scope Scope<'scope, '_>,
+    sandbox: &Sandbox,
+    role: Role,
+    operation: impl Fn(&Q) -> Result<A, Refusal> + Send + 'scope,
+) -> io::Result<()>
+where
+    Q: Send + 'scope,
+    A: Send + 'scope,
+{
+    let (asks, errands) = channel::<Errand<Q, A>>();
+    let sandbox = sandbox.clone();
+    Builder::new()
+        .name(role.name().to_owned())
+        .spawn_scoped(scope, move || {
+            sandbox.enter(role);
+            for (request, answer) in errands {
+                // Fails where nobody waits any more.
+                let _ = answer.send(operation(&request));
+            }
+        })?;
+    *desk.lock().unwrap_or_else(PoisonError::into_inner) = Some(asks);
+    Ok(())
 }
 
 impl<'a> Errands<'a> {
@@ -82,25 +99,12 @@ impl<'a> Errands<'a> {
         'a: 'scope,
     {
         let operations = self.operations;
-        let (desk, errands) = channel();
-        let confined = sandbox.clone();
-        Builder::new()
-            .name("snapshot".to_owned())
-            .spawn_scoped(scope, move || {
-                confined.enter(Role::Snapshot);
-                run(&errands, |request| operations.snapshot(request));
-            })?;
-        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(desk);
-        let (desk, errands) = channel();
-        let confined = sandbox.clone();
-        Builder::new()
-            .name("migration".to_owned())
-            .spawn_scoped(scope, move || {
-                confined.enter(Role::Migration);
-                run(&errands, |request| operations.migrate(request));
-            })?;
-        *self.migrate.lock().unwrap_or_else(PoisonError::into_inner) = Some(desk);
-        Ok(())
+        open(&self.snapshot, scope, sandbox, Role::Snapshot, |request| {
+            operations.snapshot(request)
+        })?;
+        open(&self.migrate, scope, sandbox, Role::Migration, |request| {
+            operations.migrate(request)
+        })
     }
 
     /// Takes no further errands, once those under way are done. The threads end.

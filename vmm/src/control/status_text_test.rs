@@ -1,21 +1,10 @@
 use super::*;
-use crate::control::PayloadStatus;
-use crate::host::Kind;
-use crate::pv::{HaltIn, KickBy};
+use crate::control::{PayloadStatus, fake};
 use crate::report::wrap::WIDTH;
 
 fn status() -> Status {
     Status {
         state: State::Running,
-        version: "0.1.0".to_owned(),
-        guest: "bundled".to_owned(),
-        vcpus: 4,
-        kick: KickBy::Vmm,
-        halt: HaltIn::Kvm,
-        memory_bytes: 128 << 20,
-        host_kind: Kind::Pvm,
-        uptime_seconds: 12.25,
-        kicks_repaired: 0,
         payload: Some(PayloadStatus {
             state: PayloadState::Running,
             acquisitions: 1_234_567,
@@ -28,6 +17,7 @@ fn status() -> Status {
             io_lost: 4,
         }),
         operation: Some(migration()),
+        ..fake::status()
     }
 }
 

@@ -14,8 +14,10 @@ const MSR_FIRST: u32 = 0x800;
 const MSR_LAST: u32 = 0x8ff;
 
 const APIC_BASE_BSP: u64 = 1 << 8;
-const APIC_BASE_X2APIC: u64 = 1 << 10;
-const APIC_BASE_ENABLE: u64 = 1 << 11;
+/// IA32_APIC_BASE: in x2APIC mode.
+pub(crate) const APIC_BASE_X2APIC: u64 = 1 << 10;
+/// IA32_APIC_BASE: not switched off.
+pub(crate) const APIC_BASE_ENABLE: u64 = 1 << 11;
 
 const ID: u32 = 0x02;
 const VERSION: u32 = 0x03;
@@ -29,6 +31,12 @@ const ICR_HIGH: u32 = 0x31;
 /// Integrated local APIC with 6 LVT entries, as KVM's.
 const VERSION_VALUE: u32 = 0x0005_0014;
 const SVR_RESET: u32 = 0xff;
+/// SVR: enabled by software.
+pub(crate) const SVR_ENABLED: u32 = 1 << 8;
+/// Where the registers' page, and KVM's state of a local APIC, have the ID and SVR.
+pub(crate) const ID_AT: usize = 16 * ID as usize;
+/// As [`ID_AT`].
+pub(crate) const SVR_AT: usize = 16 * SVR as usize;
 /// Registers of 16 bytes each up to the timer's (SDM vol. 3, table 11-1).
 const PLAIN_REGISTERS: usize = 64;
 

@@ -7,19 +7,15 @@ use std::fmt;
 use kvm_bindings::kvm_lapic_state;
 use serde::Serialize;
 
-use crate::cpu::lapic::SavedLapic;
+use crate::cpu::lapic::{
+    APIC_BASE_ENABLE, APIC_BASE_X2APIC, ID_AT, SVR_AT, SVR_ENABLED, SavedLapic,
+};
 
-const APIC_BASE_X2APIC: u64 = 1 << 10;
-const APIC_BASE_ENABLE: u64 = 1 << 11;
-
-const ID: usize = 0x20;
 const TPR: usize = 0x80;
-const SVR: usize = 0xf0;
 const ISR: usize = 0x100;
 const IRR: usize = 0x200;
 const LVT_TIMER: usize = 0x320;
 
-const SVR_ENABLED: u32 = 1 << 8;
 const LVT_MASKED: u32 = 1 << 16;
 const TIMER_MODE_SHIFT: u32 = 17;
 
@@ -104,8 +100,8 @@ impl Lapic {
         };
         // With 32-bit IDs, which every machine has whose local APICs are KVM's.
         let id = match Mode::of(base) {
-            Mode::X2apic => register(ID),
-            Mode::Disabled | Mode::Xapic => register(ID) >> 24,
+            Mode::X2apic => register(ID_AT),
+            Mode::Disabled | Mode::Xapic => register(ID_AT) >> 24,
         };
         Self::new(Keeper::Kvm, base, id, register)
     }
@@ -121,7 +117,7 @@ impl Lapic {
         Self {
             kept_by,
             mode: Mode::of(base),
-            enabled: register(SVR) & SVR_ENABLED != 0,
+            enabled: register(SVR_AT) & SVR_ENABLED != 0,
             id,
             tpr: register(TPR),
             timer: Timer {

@@ -10,13 +10,13 @@ use super::pause::PausedMachine;
 use super::rebuild::rebuild;
 use super::saved::SavedMachine;
 use super::test_machine::{
-    Copy, GO_GPA, LOADING, assert_passes, by_hlt, here, kick, load, set_word, tiny, wait_until_said,
+    Copy, GO_GPA, LOADING, assert_passes, by_hlt, kick, load, set_word, tiny, wait_until_said,
 };
 use crate::cpu::state::KvmVcpuState;
 use crate::host;
 use crate::pv::HaltIn;
 use crate::snapshot::{CheckedSnapshot, Label, SectionKind, write};
-use crate::spec::Choice;
+use crate::spec::{Choice, HostSide};
 use crate::vcpu::inspect::Activity;
 
 /// Two vCPUs: the first has been kicked and is about to halt with interrupts off, the second has not
@@ -80,7 +80,13 @@ fn a_machine_of_version_1_runs_to_its_end_where_the_host_fits() {
         let saved = SavedMachine::read(&snapshot).unwrap();
         let memory = snapshot.map_memory().unwrap();
         let kvm = host::open_kvm().unwrap();
-        let built = rebuild(&kvm, saved.description, memory, &here(), Shortfalls::Refuse);
+        let built = rebuild(
+            &kvm,
+            saved.description,
+            memory,
+            &HostSide::quiet(),
+            Shortfalls::Refuse,
+        );
         let mut machine = match built {
             Err(Error::OtherHost(differences)) => {
                 skip(name, &format!("{differences:?}"));

@@ -10,14 +10,12 @@ use super::pause::PausedMachine;
 use super::rebuild::rebuild;
 use super::saved::{Description, SavedMachine};
 use super::state::MachineState;
-use super::test_machine::{
-    Copy, LOADING, TINY_MEMORY, TempFile, by_hlt, here, tiny, wait_until_said,
-};
+use super::test_machine::{Copy, LOADING, TINY_MEMORY, TempFile, by_hlt, tiny, wait_until_said};
 use super::{Error, Machine};
 use crate::host;
 use crate::memory;
 use crate::snapshot::{CheckedSnapshot, Section, SectionKind, write};
-use crate::spec::Choice;
+use crate::spec::{Choice, HostSide};
 
 const FORCING: Loading = Loading {
     shortfalls: Shortfalls::Accept,
@@ -40,7 +38,13 @@ fn examples() -> &'static [SavedMachine; 2] {
 fn build(description: Description) -> Result<Machine, Error> {
     let memory = memory::map(TINY_MEMORY).unwrap();
     let kvm = host::open_kvm().unwrap();
-    rebuild(&kvm, description, memory, &here(), Shortfalls::Accept)
+    rebuild(
+        &kvm,
+        description,
+        memory,
+        &HostSide::quiet(),
+        Shortfalls::Accept,
+    )
 }
 
 /// Goes as far with it as it can be gone.

@@ -22,11 +22,8 @@ use crate::host;
 use crate::memory::{self, MemorySize};
 use crate::pv::apic_id::Destination;
 use crate::pv::kick::{Delivery, Kicker};
-use crate::sandbox::Sandbox;
 use crate::sched::config::{Sched, TokenSched};
-use crate::spec::{
-    Boot, Choice, Guest, HostSide, Interface, Lab, PvUnhalt, RunSpec, SerialTarget, Tracing,
-};
+use crate::spec::{Choice, Guest, HostSide, Interface, Lab, RunSpec};
 use crate::vcpu::ending::Ending;
 use crate::vcpu::inspect::Activity;
 use crate::vcpu::state::HiddenKicks;
@@ -50,20 +47,6 @@ pub(super) const LOADING: Loading = Loading {
     shortfalls: Shortfalls::Refuse,
 };
 
-pub(super) fn here() -> HostSide {
-    HostSide {
-        cpus: None,
-        timeout: None,
-        serial: SerialTarget::Buffer,
-        json_on_stdout: false,
-        preempt: None,
-        trace: Tracing::Off,
-        has_api: false,
-        lab: Lab::default(),
-        sandbox: Sandbox::off(),
-    }
-}
-
 fn spec(
     guest: Guest,
     cmdline: &str,
@@ -72,21 +55,10 @@ fn spec(
     memory: MemorySize,
 ) -> RunSpec {
     RunSpec {
-        guest,
-        cmdline: crate::spec::GivenCmdline::Text(cmdline.to_owned()),
-        boot: Boot::default(),
-        topology,
         memory,
         kick: Choice::Vmm,
         halt,
-        pv_unhalt: PvUnhalt::On,
-        enforce_pv: false,
-        xen: Interface::Kvm,
-        hint_realtime: false,
-        halt_poll_ns: None,
-        disable_exits: Vec::new(),
-        host: here(),
-        drop_kick: None,
+        ..RunSpec::new(guest, topology).with_cmdline(cmdline)
     }
 }
 
@@ -246,7 +218,7 @@ pub(super) fn rebuilt(description: &Description, memory: GuestMemoryMmap) -> Mac
         &host::open_kvm().unwrap(),
         description.clone(),
         memory,
-        &here(),
+        &HostSide::quiet(),
         Shortfalls::Refuse,
     )
     .unwrap()

@@ -8,6 +8,13 @@ use super::call::{Call, Only};
 use super::{Role, calls};
 
 const PAGE: &str = "../docs/reference/sandbox.md";
+/// Lists of several roles, which are no role's whole list: under a title each.
+const SHARED: [(&str, &[Call]); 4] = [
+    ("Who starts threads", calls::threads::STARTS),
+    ("Who lets the machine go on", calls::machine::GOES_ON),
+    ("Who saves the machine", calls::machine::SAVED),
+    ("Both ends of a migration", calls::migration::WIRE),
+];
 const BEGIN: &str = "<!-- the lists: made of vmm/src/sandbox/calls -->\n";
 
 fn only(only: Only) -> String {
@@ -35,7 +42,12 @@ fn lists() -> String {
     let mut page = BEGIN.to_owned();
     page.push_str("\n## Every thread\n");
     table(&mut page, calls::every::CALLS);
-    let mut told: Vec<(&[Call], Role)> = Vec::new();
+    let mut told = Vec::new();
+    for (title, list) in SHARED {
+        write!(page, "\n## {title}\n").unwrap();
+        table(&mut page, list);
+        told.push((list, title));
+    }
     for role in Role::ALL {
         let name = role.name();
         write!(page, "\n## {}{}\n", name[..1].to_uppercase(), &name[1..]).unwrap();
@@ -48,7 +60,7 @@ fn lists() -> String {
                 Some((_, other)) => writeln!(page, "\nWhat is listed under *{other}*.").unwrap(),
                 None => {
                     table(&mut page, list);
-                    told.push((list, role));
+                    told.push((list, name));
                 }
             }
         }

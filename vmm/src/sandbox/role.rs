@@ -17,10 +17,10 @@ pub enum Role {
     Vcpu,
     /// Ends the slices of `--sched`.
     Slices,
-    /// Lets clients of the API in, each to a thread of its own.
-    Door,
     /// One client of the API.
     Api,
+    /// Lets clients of the API in, each to a thread of its own.
+    Door,
     /// Writes the API's snapshots.
     Snapshot,
     /// Sends the machine away for the API.
@@ -40,8 +40,8 @@ impl Role {
         Self::Loop,
         Self::Vcpu,
         Self::Slices,
-        Self::Door,
         Self::Api,
+        Self::Door,
         Self::Snapshot,
         Self::Migration,
         Self::Debugger,
@@ -69,18 +69,35 @@ impl Role {
     /// What it may call beyond [`calls::every::CALLS`].
     pub fn own_calls(self) -> &'static [&'static [Call]] {
         match self {
-            Self::First => &[calls::first::CALLS],
+            Self::First => &[calls::first::CALLS, calls::threads::STARTS],
             Self::Loop => &[calls::main_loop::CALLS],
             Self::Vcpu => &[calls::vcpu::CALLS],
             Self::Slices => &[],
-            Self::Door => &[calls::api::DOOR, calls::api::CALLS],
-            Self::Api => &[calls::api::CALLS],
-            Self::Snapshot => &[calls::snapshot::CALLS],
-            Self::Migration => &[calls::migration::SENDS, calls::migration::WIRE],
-            Self::Debugger => &[calls::debugger::CALLS],
+            Self::Api => &[calls::api::CALLS, calls::machine::GOES_ON],
+            Self::Door => &[
+                calls::api::DOOR,
+                calls::threads::STARTS,
+                calls::api::CALLS,
+                calls::machine::GOES_ON,
+            ],
+            Self::Snapshot => &[
+                calls::snapshot::CALLS,
+                calls::machine::SAVED,
+                calls::machine::GOES_ON,
+            ],
+            Self::Migration => &[
+                calls::migration::SENDS,
+                calls::migration::WIRE,
+                calls::machine::SAVED,
+                calls::machine::GOES_ON,
+            ],
+            Self::Debugger => &[calls::debugger::CALLS, calls::machine::GOES_ON],
             Self::Arrival => &[
                 calls::migration::ARRIVES,
                 calls::migration::WIRE,
+                calls::threads::STARTS,
+                calls::machine::SAVED,
+                calls::machine::GOES_ON,
                 calls::first::CALLS,
                 calls::main_loop::CALLS,
                 calls::vcpu::CALLS,

@@ -2,17 +2,11 @@
 //! local APIC take none: switched it off, or given it another ID.
 
 use super::run::Vcpu;
-use crate::cpu::lapic::MSR_APIC_BASE;
+use crate::cpu::lapic::{
+    APIC_BASE_ENABLE, APIC_BASE_X2APIC, ID_AT, MSR_APIC_BASE, SVR_AT, SVR_ENABLED,
+};
 use crate::cpu::state;
 use crate::pv::kick::Unhalted;
-
-const APIC_BASE_X2APIC: u64 = 1 << 10;
-const APIC_BASE_ENABLE: u64 = 1 << 11;
-/// Offsets in the registers' page (SDM vol. 3, table 11-1).
-const ID: usize = 0x20;
-const SVR_SECOND_BYTE: usize = 0xf1;
-/// SVR bit 8: enabled by software.
-const SVR_ENABLED: i8 = 1;
 
 impl Vcpu {
     /// Gives the vCPU the kick. Only while all vCPUs stand still.
@@ -40,11 +34,16 @@ impl Vcpu {
             .apic_base;
         let set_base = |base| state::set_msr(&self.fd, MSR_APIC_BASE, base);
         let mut taking = lapic;
-        taking.regs[SVR_SECOND_BYTE] |= SVR_ENABLED;
+        for (byte, enabled) in taking.regs[SVR_AT..]
+            .iter_mut()
+            .zip(SVR_ENABLED.to_le_bytes())
+        {
+            *byte |= enabled.cast_signed();
+        }
         if base & APIC_BASE_X2APIC == 0 {
             // In x2APIC mode the ID is read-only. In xAPIC mode it has 8 bits, the topmost.
             let id = self.shared.apic_id.to_le_bytes();
-            taking.regs[ID..ID + 4].copy_from_slice(&[0, 0, 0, id[0].cast_signed()]);
+            taking.regs[ID_AT..ID_AT + 4].copy_from_slice(&[0, 0, 0, id[0].cast_signed()]);
         }
         set_base(base | APIC_BASE_ENABLE)?;
         let kicked = self

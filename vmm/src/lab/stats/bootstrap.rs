@@ -2,9 +2,9 @@
 //! chapter 13), widened to what the binomial distribution asks for.
 
 use super::interval::Interval;
-use super::median::of_scratch;
 use super::order::central;
 use super::resample::Draws;
+use crate::median::of_scratch;
 
 /// Times that the values are drawn anew.
 pub const RESAMPLES: usize = 2000;

@@ -15,15 +15,14 @@
 
 mod bootstrap;
 mod interval;
-mod median;
 mod order;
 mod ratio;
 mod resample;
 mod verdict;
 
+pub use crate::median::median;
 pub use bootstrap::{FEWEST, RESAMPLES, SEED, median_interval};
 pub use interval::{Interval, LEVEL};
-pub use median::median;
 pub use order::tail;
 pub use ratio::{Ratio, paired, unpaired};
 pub use verdict::{SURE_FROM, Verdict};

@@ -2,10 +2,10 @@
 
 use super::bootstrap::{FEWEST, RESAMPLES, SEED, median_interval};
 use super::interval::Interval;
-use super::median::{median, of_scratch};
 use super::order::central;
 use super::resample::Draws;
 use super::verdict::Verdict;
+use crate::median::{median, of_scratch};
 
 /// How many times as much.
 #[derive(Clone, Copy, Debug, PartialEq)]

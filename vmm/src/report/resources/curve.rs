@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Sample;
+use crate::median::of_scratch;
 use crate::report::units;
 
 /// A curve of so many points shows all that there is to see.
@@ -111,8 +112,10 @@ impl Curve {
 
 /// By how much memory may grow.
 fn allowed(half: &[Sample], quantity: fn(&Sample) -> u64) -> f64 {
-    let values = half.iter().map(|sample| quantity(sample) as f64).collect();
-    (median(values) * SHARE).max(ALLOWANCE_BYTES)
+    let mut values: Vec<_> = half.iter().map(|sample| quantity(sample) as f64).collect();
+    of_scratch(&mut values).map_or(ALLOWANCE_BYTES, |middle| {
+        (middle * SHARE).max(ALLOWANCE_BYTES)
+    })
 }
 
 /// The median of the slopes between all pairs, times `over`.
@@ -127,18 +130,7 @@ fn growth(half: &[Sample], over: u64, quantity: fn(&Sample) -> u64) -> f64 {
             }
         }
     }
-    median(slopes) * over as f64
-}
-
-/// 0 of none.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let upper = values.get(values.len() / 2).copied().unwrap_or(0.0);
-    let lower = values
-        .len()
-        .checked_sub(1)
-        .and_then(|last| values.get(last / 2));
-    f64::midpoint(lower.copied().unwrap_or(0.0), upper)
+    of_scratch(&mut slopes).unwrap_or(0.0) * over as f64
 }
 
 impl fmt::Display for Curve {

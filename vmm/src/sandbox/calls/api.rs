@@ -1,14 +1,11 @@
 //! What serves the API: the door, and a connection. Neither can open a file or a socket.
 
 use libc::{
-    SYS_accept4, SYS_clone, SYS_clone3, SYS_fcntl, SYS_landlock_create_ruleset,
-    SYS_landlock_restrict_self, SYS_prctl, SYS_pread64, SYS_recvfrom, SYS_rseq,
-    SYS_sched_getaffinity, SYS_seccomp, SYS_sendto, SYS_set_robust_list, SYS_setsockopt,
-    SYS_shutdown,
+    SYS_accept4, SYS_fcntl, SYS_landlock_create_ruleset, SYS_landlock_restrict_self, SYS_pread64,
+    SYS_recvfrom, SYS_sendto, SYS_setsockopt, SYS_shutdown,
 };
 
-use super::kvm;
-use crate::sandbox::call::{Call, F_DUPFD_CLOEXEC, Only, any, ioctl, only};
+use crate::sandbox::call::{Call, F_DUPFD_CLOEXEC, any, ioctl, only};
 
 /// Of the door, which starts the threads of connections: its list holds theirs.
 pub(crate) const DOOR: &[Call] = &[
@@ -18,20 +15,6 @@ pub(crate) const DOOR: &[Call] = &[
         F_DUPFD_CLOEXEC,
         "a descriptor kept for the day when there are no more",
     ),
-    any(
-        SYS_clone3,
-        "a thread for the client; its arguments are where a filter cannot look",
-    ),
-    only(
-        SYS_clone,
-        Only::Thread,
-        "the same, where the C library has no clone3",
-    ),
-    any(SYS_set_robust_list, "a thread's start"),
-    any(SYS_rseq, "a thread's start"),
-    any(SYS_sched_getaffinity, "a thread's start"),
-    any(SYS_prctl, "a thread's start: its name; no new privileges"),
-    any(SYS_seccomp, "the connection's own, narrower filter"),
     any(
         SYS_landlock_create_ruleset,
         "the connection has no files either",
@@ -54,6 +37,4 @@ pub(crate) const CALLS: &[Call] = &[
         "a client that is too much is not waited for",
     ),
     any(SYS_pread64, "KVM's statistics of each vCPU"),
-    kvm!(KVM_GET_CLOCK, "the clock of a machine that goes on"),
-    kvm!(KVM_SET_CLOCK, "the clock of a machine that goes on"),
 ];

@@ -27,7 +27,5 @@ pub(crate) const CALLS: &[Call] = &[
         "KVM's statistics of each vCPU, when the machine stops",
     ),
     ioctl("FIONBIO", libc::FIONBIO, "a connection that is waited for"),
-    kvm!(KVM_GET_CLOCK, "the clock of a machine that goes on"),
-    kvm!(KVM_SET_CLOCK, "the clock of a machine that goes on"),
     kvm!(KVM_CHECK_EXTENSION, "what the vCPUs can be asked for"),
 ];

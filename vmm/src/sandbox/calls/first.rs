@@ -1,16 +1,15 @@
 //! What the first thread may call once the others run: it waits for them, and writes the report.
 
 use libc::{
-    SYS_clone, SYS_clone3, SYS_fchmod, SYS_fcntl, SYS_flock, SYS_fstat, SYS_kill, SYS_lseek,
-    SYS_newfstatat, SYS_openat, SYS_prctl, SYS_pread64, SYS_read, SYS_readlink, SYS_rename,
-    SYS_rseq, SYS_rt_sigaction, SYS_sched_getaffinity, SYS_seccomp, SYS_set_robust_list, SYS_statx,
-    SYS_unlink,
+    SYS_fchmod, SYS_fcntl, SYS_flock, SYS_fstat, SYS_kill, SYS_lseek, SYS_newfstatat, SYS_openat,
+    SYS_pread64, SYS_read, SYS_readlink, SYS_rename, SYS_rt_sigaction, SYS_statx, SYS_unlink,
 };
 
 use super::{kvm, terminal};
 use crate::sandbox::call::{Call, F_DUPFD_CLOEXEC, Only, any, only};
 
-/// Of the first thread.
+/// Of the first thread, beyond [`super::threads::STARTS`]: a reader of the report who may stall gets a
+/// thread of his own.
 pub(crate) const CALLS: &[Call] = &[
     any(
         SYS_openat,
@@ -35,23 +34,9 @@ pub(crate) const CALLS: &[Call] = &[
     any(SYS_flock, "nobody else may replace a socket file meanwhile"),
     only(SYS_fcntl, F_DUPFD_CLOEXEC, "second descriptors"),
     any(
-        SYS_clone3,
-        "a thread that tells the report to a reader who may stall",
-    ),
-    only(
-        SYS_clone,
-        Only::Thread,
-        "the same, where the C library has no clone3",
-    ),
-    any(SYS_set_robust_list, "a thread's start"),
-    any(SYS_rseq, "a thread's start"),
-    any(
         SYS_rt_sigaction,
         "signals end the process while the report is written; the terminal's handlers go",
     ),
-    any(SYS_sched_getaffinity, "a thread's start"),
-    any(SYS_prctl, "a thread's start: its name; no new privileges"),
-    any(SYS_seccomp, "a narrower filter"),
     kvm!(
         KVM_GET_REGS,
         "what the vCPUs were doing, when they have stopped"

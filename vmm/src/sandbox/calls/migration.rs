@@ -4,10 +4,9 @@ use libc::{
     SYS_accept4, SYS_bind, SYS_connect, SYS_epoll_create1, SYS_eventfd2, SYS_fcntl, SYS_fstat,
     SYS_getcwd, SYS_getpeername, SYS_getsockname, SYS_getsockopt, SYS_ioctl,
     SYS_landlock_create_ruleset, SYS_landlock_restrict_self, SYS_lseek, SYS_mmap, SYS_newfstatat,
-    SYS_openat, SYS_pipe2, SYS_pread64, SYS_read, SYS_readv, SYS_recvfrom, SYS_recvmsg,
-    SYS_sched_setaffinity, SYS_sendmmsg, SYS_sendmsg, SYS_sendto, SYS_setsockopt, SYS_shutdown,
-    SYS_socket, SYS_statx, SYS_sysinfo, SYS_timer_create, SYS_timer_delete, SYS_timer_settime,
-    SYS_uname, SYS_writev,
+    SYS_openat, SYS_pipe2, SYS_read, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_sched_setaffinity,
+    SYS_sendmmsg, SYS_sendmsg, SYS_sendto, SYS_setsockopt, SYS_shutdown, SYS_socket, SYS_statx,
+    SYS_sysinfo, SYS_timer_create, SYS_timer_delete, SYS_timer_settime, SYS_uname, SYS_writev,
 };
 
 use super::kvm;
@@ -55,18 +54,11 @@ pub(crate) const SENDS: &[Call] = &[
         "the C library asks for the target's name: without a module that is not loaded yet",
     ),
     any(SYS_uname, "the C library asks for the target's name"),
-    any(SYS_pread64, "KVM's statistics; which pages are in use"),
     kvm!(
         KVM_SET_USER_MEMORY_REGION,
         "starts and ends the log of written pages"
     ),
     kvm!(KVM_GET_DIRTY_LOG, "the log of written pages"),
-    kvm!(KVM_GET_API_VERSION, "the list of MSRs"),
-    kvm!(KVM_GET_CLOCK, "the machine's clock"),
-    kvm!(KVM_SET_CLOCK, "the clock of a machine that goes on"),
-    kvm!(KVM_GET_IRQCHIP, "the interrupt controllers"),
-    kvm!(KVM_GET_PIT2, "the timer"),
-    kvm!(KVM_SET_PIT2, "the timer of a machine that goes on"),
     any(SYS_sysinfo, "the C library asks for the target's name"),
     ioctl(
         "FIONREAD",

@@ -4,9 +4,11 @@ pub(super) mod api;
 pub(super) mod debugger;
 pub(super) mod every;
 pub(super) mod first;
+pub(super) mod machine;
 pub(super) mod main_loop;
 pub(super) mod migration;
 pub(super) mod snapshot;
+pub(super) mod threads;
 pub(super) mod vcpu;
 
 /// An ioctl of KVM's by its name in `linux/kvm.h`, and the reason.

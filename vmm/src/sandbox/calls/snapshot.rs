@@ -2,11 +2,11 @@
 
 use libc::{
     SYS_faccessat2, SYS_fchmod, SYS_fcntl, SYS_flock, SYS_fstat, SYS_fsync, SYS_ftruncate,
-    SYS_lseek, SYS_newfstatat, SYS_openat, SYS_pread64, SYS_pwrite64, SYS_read, SYS_readlink,
-    SYS_rename, SYS_statx, SYS_sync_file_range, SYS_unlink,
+    SYS_lseek, SYS_newfstatat, SYS_openat, SYS_pwrite64, SYS_read, SYS_readlink, SYS_rename,
+    SYS_statx, SYS_sync_file_range, SYS_unlink,
 };
 
-use super::{kvm, signal};
+use super::signal;
 use crate::sandbox::call::{Call, F_DUPFD_CLOEXEC, any, only};
 
 /// Of the writer of snapshots.
@@ -20,7 +20,6 @@ pub(crate) const CALLS: &[Call] = &[
     any(SYS_fstat, "what the snapshot takes the place of"),
     any(SYS_readlink, "where the snapshot is"),
     any(SYS_read, "which pages are in use"),
-    any(SYS_pread64, "which pages are in use; KVM's statistics"),
     any(SYS_lseek, "which pages are in use"),
     any(SYS_pwrite64, "the snapshot"),
     any(SYS_ftruncate, "the snapshot"),
@@ -37,12 +36,6 @@ pub(crate) const CALLS: &[Call] = &[
         SIGXFSZ,
         "a snapshot that outgrows ulimit -f fails, and the machine stays"
     ),
-    kvm!(KVM_GET_API_VERSION, "the list of MSRs"),
-    kvm!(KVM_GET_CLOCK, "the machine's clock"),
-    kvm!(KVM_SET_CLOCK, "the clock of a machine that goes on"),
-    kvm!(KVM_GET_IRQCHIP, "the interrupt controllers"),
-    kvm!(KVM_GET_PIT2, "the timer"),
-    kvm!(KVM_SET_PIT2, "the timer of a machine that goes on"),
     any(
         SYS_faccessat2,
         "whether a file that there is may be replaced",

@@ -7,7 +7,7 @@ pub fn median(values: &[f64]) -> Option<f64> {
 }
 
 /// As [`median`]; `values` is put in order on the way.
-pub(super) fn of_scratch(values: &mut [f64]) -> Option<f64> {
+pub(crate) fn of_scratch(values: &mut [f64]) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
     let above = *values.get(values.len() / 2)?;
     if values.len() % 2 == 1 {
