@@ -1,6 +1,7 @@
 use std::arch::x86_64::__cpuid;
 use std::fmt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,15 +54,18 @@ impl Identity {
 }
 
 impl Kind {
-    /// The kind of the loaded KVM module.
+    /// The kind of the loaded KVM module, which is looked for once.
     #[must_use]
     pub fn detect() -> Self {
-        choose(&[
-            Module::look(Self::Vmx, "kvm_intel", __cpuid(1).ecx & 1 << 5 != 0),
-            Module::look(Self::Svm, "kvm_amd", svm_in_cpuid()),
-            // Needs nothing of the CPU: it stands behind one that has what it needs.
-            Module::look(Self::Pvm, "kvm_pvm", false),
-        ])
+        static KIND: OnceLock<Kind> = OnceLock::new();
+        *KIND.get_or_init(|| {
+            choose(&[
+                Module::look(Self::Vmx, "kvm_intel", __cpuid(1).ecx & 1 << 5 != 0),
+                Module::look(Self::Svm, "kvm_amd", svm_in_cpuid()),
+                // Needs nothing of the CPU: it stands behind one that has what it needs.
+                Module::look(Self::Pvm, "kvm_pvm", false),
+            ])
+        })
     }
 }
 

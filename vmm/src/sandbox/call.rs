@@ -1,7 +1,5 @@
 //! One system call that a thread may make, and the reason: a row of a table.
 
-use seccompiler::{BackendError, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
-
 use crate::os::call_names;
 
 /// A system call that is allowed.
@@ -88,45 +86,55 @@ impl Call {
     pub(super) fn is_plain(&self, number: u32) -> bool {
         self.number == i64::from(number) && self.only == Only::Anything
     }
+}
 
-    /// What has to hold of its arguments in the process `pid`; nothing for [`Only::Anything`].
-    pub(super) fn rule(&self, pid: u32) -> Result<Option<SeccompRule>, BackendError> {
-        let conditions = match self.only {
-            Only::Anything | Only::Refused => return Ok(None),
-            Only::Request(request) => vec![equal(1, request.value)?],
-            Only::PlainMemory => vec![
-                without(PROTECTION, libc::PROT_EXEC)?,
-                with(FLAGS, libc::MAP_ANONYMOUS)?,
+/// What has to hold of one argument, which the kernel takes as 32 bits: `argument & mask == value`.
+#[derive(Clone, Debug)]
+pub(super) struct Condition {
+    pub(super) argument: u8,
+    pub(super) mask: u32,
+    pub(super) value: u32,
+}
+
+impl Only {
+    /// All that has to hold in the process `pid`; nothing for those that have no condition.
+    pub(super) fn conditions(self, pid: u32) -> Vec<Condition> {
+        match self {
+            Self::Anything | Self::Refused => Vec::new(),
+            Self::Request(is) | Self::Second(is) => vec![equal(1, is.value)],
+            Self::First(is) => vec![equal(0, is.value)],
+            Self::ThisProcess => vec![equal(0, pid.into())],
+            Self::PlainMemory => vec![
+                without(PROTECTION, libc::PROT_EXEC),
+                with(FLAGS, libc::MAP_ANONYMOUS),
             ],
-            Only::NeverExecuted => vec![without(PROTECTION, libc::PROT_EXEC)?],
-            Only::ThisProcess => vec![equal(0, pid.into())?],
-            Only::First(is) => vec![equal(0, is.value)?],
-            Only::Second(is) => vec![equal(1, is.value)?],
-            Only::Thread => vec![with(0, libc::CLONE_THREAD)?],
-        };
-        SeccompRule::new(conditions).map(Some)
+            Self::NeverExecuted => vec![without(PROTECTION, libc::PROT_EXEC)],
+            Self::Thread => vec![with(0, libc::CLONE_THREAD)],
+        }
     }
 }
 
-/// The kernel takes all these arguments as 32 bits.
-fn condition(
-    argument: u8,
-    operator: SeccompCmpOp,
-    value: u64,
-) -> Result<SeccompCondition, BackendError> {
-    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
+const fn equal(argument: u8, value: u64) -> Condition {
+    Condition {
+        argument,
+        mask: u32::MAX,
+        #[expect(clippy::cast_possible_truncation, reason = "as the kernel does it")]
+        value: value as u32,
+    }
 }
 
-fn equal(argument: u8, value: u64) -> Result<SeccompCondition, BackendError> {
-    condition(argument, SeccompCmpOp::Eq, value)
+const fn with(argument: u8, bit: libc::c_int) -> Condition {
+    Condition {
+        argument,
+        mask: bit.cast_unsigned(),
+        value: bit.cast_unsigned(),
+    }
 }
 
-fn with(argument: u8, bit: libc::c_int) -> Result<SeccompCondition, BackendError> {
-    let bit = u64::from(bit.cast_unsigned());
-    condition(argument, SeccompCmpOp::MaskedEq(bit), bit)
-}
-
-fn without(argument: u8, bit: libc::c_int) -> Result<SeccompCondition, BackendError> {
-    let bit = u64::from(bit.cast_unsigned());
-    condition(argument, SeccompCmpOp::MaskedEq(bit), 0)
+const fn without(argument: u8, bit: libc::c_int) -> Condition {
+    Condition {
+        argument,
+        mask: bit.cast_unsigned(),
+        value: 0,
+    }
 }

@@ -1,13 +1,12 @@
 use super::*;
 use crate::kvm::confined::KVM_RUN;
+use crate::sandbox::call::{any, ioctl};
 use crate::sandbox::role::Role;
 
 /// The process that the programs are for.
 const PID: u32 = 4711;
-/// Where `seccomp_data` has the arguments, each 8 bytes.
-const ARGUMENTS_AT: u32 = 16;
-/// `BPF_ALU | BPF_AND | BPF_K`.
-const AND: u16 = 0x54;
+/// `libc::SYS_ioctl`.
+const SYS_IOCTL: u32 = 16;
 /// `_IO(KVMIO, 0x41)`, which no thread needs once the machine is there.
 const KVM_CREATE_VCPU: u64 = 0xae41;
 
@@ -74,6 +73,35 @@ fn every_role_is_allowed_what_its_list_says_and_nothing_else() {
                 assert_eq!(answer, trap(), "{role}, call {number}");
             }
         }
+    }
+}
+
+#[test]
+fn what_is_too_far_for_a_conditional_jump_is_reached_all_the_same() {
+    let calls = (0..1000).step_by(2).map(|number| any(number, ""));
+    let requests = (0..1000).map(|number| ioctl("", number * 3, ""));
+    let calls: Vec<_> = calls
+        .filter(|call| call.number != libc::SYS_ioctl)
+        .chain(requests)
+        .collect();
+    let program = program(&calls, PID, trap()).unwrap();
+    for number in (0..1001).filter(|number| i64::from(*number) != libc::SYS_ioctl) {
+        let answer = walk(&program, number, [0; 6]);
+        let right = if number % 2 == 0 && number < 1000 {
+            allow()
+        } else {
+            trap()
+        };
+        assert_eq!(answer, right, "call {number}");
+    }
+    for request in 0..3001 {
+        let answer = walk(&program, SYS_IOCTL, [0, request, 0, 0, 0, 0]);
+        let right = if request % 3 == 0 && request < 3000 {
+            allow()
+        } else {
+            trap()
+        };
+        assert_eq!(answer, right, "request {request}");
     }
 }
 
