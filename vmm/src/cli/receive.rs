@@ -97,12 +97,12 @@ pub fn run(args: &ReceiveArgs) -> Result<Exit, Failure> {
         First::Run
     };
     let sandbox = host_side.sandbox.clone();
+    let mut arriving = Arriving::new(&kvm, &host_side, args.loading.loading(), first);
     // Whoever connects is a stranger.
     sandbox.enter(Role::Arrival);
     output::print_aside(
         format!("vmm: waiting for a machine on {}\n", receiver.address()).as_bytes(),
     );
-    let mut arriving = Arriving::new(&kvm, &host_side, args.loading.loading(), first);
     let done = AtomicBool::new(false);
     let received = thread::scope(|scope| {
         scope.spawn(|| watch(&session.signals, &cancel, &done));

@@ -11,6 +11,7 @@ use super::{Exit, Failure};
 use crate::cpu::clock::ClockPolicy;
 use crate::host;
 use crate::machine::load::{Loading, Shortfalls};
+use crate::machine::ple::PleSetup;
 use crate::machine::rebuild::rebuild;
 use crate::machine::saved::SavedMachine;
 use crate::os::{allocator, limits};
@@ -88,6 +89,7 @@ pub fn run(args: &RestoreArgs) -> Result<Exit, Failure> {
         saved.description,
         memory,
         &host_side,
+        PleSetup::new(&host_side.lab),
         loading.shortfalls,
     )
     .map_err(failure)?;

@@ -5,6 +5,7 @@ use vm_memory::GuestMemoryMmap;
 
 use super::load::Loading;
 use super::pause::PausedMachine;
+use super::ple::PleSetup;
 use super::rebuild::rebuild;
 use super::saved::Description;
 use super::state::MachineState;
@@ -31,6 +32,8 @@ pub struct Arriving<'a> {
     host: &'a HostSide,
     loading: Loading,
     first: First,
+    /// Looked for before strangers are let in: a filter forbids it then.
+    ple: Option<PleSetup>,
     /// Stands still until it runs here.
     machine: Option<Machine>,
     kicks_repaired: u64,
@@ -44,6 +47,7 @@ impl<'a> Arriving<'a> {
             host,
             loading,
             first,
+            ple: PleSetup::new(&host.lab),
             machine: None,
             kicks_repaired: 0,
         }
@@ -66,6 +70,7 @@ impl<'a> Arriving<'a> {
             description,
             memory.clone(),
             self.host,
+            self.ple.clone(),
             self.loading.shortfalls,
         )?;
         machine.start_paused()?.stay();

@@ -102,6 +102,7 @@ pub(super) fn assemble(
     frame: Frame,
     blueprint: Blueprint,
     host: &HostSide,
+    ple: Option<PleSetup>,
     drop_kick: Option<u64>,
     template: Option<&mut CpuidTemplate>,
 ) -> Result<Machine, Error> {
@@ -225,7 +226,7 @@ pub(super) fn assemble(
         affinity: host.cpus.clone(),
         preempt: host.preempt,
         sandbox: host.sandbox.clone(),
-        ple: PleSetup::new(&host.lab),
+        ple,
         cmdline_added: Vec::new(),
         symbols: None,
         pauses: Pauses::default(),

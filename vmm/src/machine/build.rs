@@ -11,7 +11,7 @@ use super::blueprint::{Blueprint, Decided};
 use super::guest::{LoadedGuest, Stub};
 use super::linux_cmdline::{self, Cmdline};
 use super::platform::PcBuild;
-use super::ple;
+use super::ple::{self, PleSetup};
 use super::switches::{KvmKick, Meddling, WayIn};
 use super::xen::{self, XenBuild};
 use super::{Error, Machine, capabilities, kick_site, switches, vcpus};
@@ -168,6 +168,7 @@ pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
         frame,
         blueprint,
         &spec.host,
+        PleSetup::new(&spec.host.lab),
         spec.drop_kick,
         Some(&mut template),
     )?;

@@ -85,6 +85,7 @@ fn a_machine_of_version_1_runs_to_its_end_where_the_host_fits() {
             saved.description,
             memory,
             &HostSide::quiet(),
+            None,
             Shortfalls::Refuse,
         );
         let mut machine = match built {

@@ -43,6 +43,7 @@ fn build(description: Description) -> Result<Machine, Error> {
         description,
         memory,
         &HostSide::quiet(),
+        None,
         Shortfalls::Accept,
     )
 }

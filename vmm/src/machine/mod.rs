@@ -21,7 +21,7 @@ pub mod load;
 pub mod pause;
 pub mod planted;
 pub mod platform;
-mod ple;
+pub mod ple;
 mod preempt;
 pub mod rebuild;
 pub mod results;

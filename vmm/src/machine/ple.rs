@@ -1,5 +1,6 @@
 //! The hardware's PLE in one machine, and what the report says of all pause-loop exiting in it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::capabilities::HardwareGets;
@@ -23,19 +24,19 @@ pub(super) fn hardware_gets(lab: &Lab) -> HardwareGets {
 }
 
 /// Pause-loop exiting as it was set up.
-#[derive(Debug)]
-pub(super) struct PleSetup {
+#[derive(Clone, Debug)]
+pub struct PleSetup {
     ple: Ple,
     on_spin: OnSpin,
     hardware: HardwarePle,
     /// Counters, or why there are none.
-    tracepoints: Result<Tracepoints, String>,
+    tracepoints: Result<Arc<Tracepoints>, String>,
 }
 
 impl PleSetup {
     /// Of a machine under `lab`; `None` where there is nothing to say. Called by the thread that
-    /// starts those of the vCPUs, before it does.
-    pub(super) fn new(lab: &Lab) -> Option<Self> {
+    /// starts those of the vCPUs, before it does, and before a filter forbids it.
+    pub fn new(lab: &Lab) -> Option<Self> {
         let hardware = HardwarePle::detect();
         let is_used = lab.ple != Ple::Host
             || lab.on_spin != OnSpin::None
@@ -45,7 +46,7 @@ impl PleSetup {
             ple: lab.ple,
             on_spin: lab.on_spin,
             tracepoints: match hardware.acts {
-                true => Tracepoints::open(Kind::detect()),
+                true => Tracepoints::open(Kind::detect()).map(Arc::new),
                 false => Err("this host has no PLE to count".to_owned()),
             },
             hardware,

@@ -7,6 +7,7 @@ use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion}
 use super::assemble::{self, Frame};
 use super::capabilities::HardwareGets;
 use super::load::Shortfalls;
+use super::ple::PleSetup;
 use super::saved::Description;
 use super::{Error, Machine, capabilities, xen};
 use crate::cpu::compat::{Capability, Difference, HostOffers, differences};
@@ -23,6 +24,7 @@ pub fn rebuild(
     description: Description,
     memory: GuestMemoryMmap,
     host: &HostSide,
+    ple: Option<PleSetup>,
     shortfalls: Shortfalls,
 ) -> Result<Machine, Error> {
     let Description { blueprint, needs } = description;
@@ -65,7 +67,7 @@ pub fn rebuild(
     if let Some(xen) = blueprint.xen {
         xen::rebuild_hypercalls(&frame.vm, xen.hypercalls_by)?;
     }
-    assemble::assemble(frame, blueprint, host, None, None)
+    assemble::assemble(frame, blueprint, host, ple, None, None)
 }
 
 /// The memory that came is the memory of the build.

@@ -219,6 +219,7 @@ pub(super) fn rebuilt(description: &Description, memory: GuestMemoryMmap) -> Mac
         description.clone(),
         memory,
         &HostSide::quiet(),
+        None,
         Shortfalls::Refuse,
     )
     .unwrap()

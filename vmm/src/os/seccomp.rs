@@ -14,6 +14,8 @@ use super::{call_names, terminal};
 const FROM_A_FILTER: c_int = 1;
 /// Longest text kept of a thread.
 const WHO_MAX: usize = 80;
+/// `TASK_COMM_LEN`: the kernel's name of a thread, ended by a zero byte.
+const NAME_BYTES: usize = 16;
 /// Longest line.
 const LINE_MAX: usize = 256;
 
@@ -111,7 +113,8 @@ fn line(who: &[u8], call: i64, second_argument: u64, fate: Fate) -> Line {
         length: 0,
     };
     line.push(b"vmm: sandbox: thread ");
-    line.push(if who.is_empty() { b"(no role)" } else { who });
+    let end = who.iter().position(|byte| *byte == 0);
+    line.push(&who[..end.unwrap_or(who.len())]);
     line.push(b" may not call ");
     match call_names::name(call) {
         Some(name) => line.push(name.as_bytes()),
@@ -135,13 +138,24 @@ fn second_argument(context: *const c_void) -> u64 {
     registers[libc::REG_RSI as usize].cast_unsigned()
 }
 
+/// What the kernel calls the calling thread: for one that has its filter from whom it was started by.
+fn kernels_name() -> [u8; NAME_BYTES] {
+    let mut name = [0; NAME_BYTES];
+    // SAFETY: writes so many bytes at most. Every filter allows it.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    name
+}
+
 extern "C" fn forbidden(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: a siginfo_t is at least as large and as aligned, and of a SIGSYS these are its members.
     let info = unsafe { &*info.cast::<SigsysInfo>() };
     if info.code == FROM_A_FILTER {
         let who = WHO.get();
-        let who = who.bytes.get(..who.length).unwrap_or(&[]);
-        tell(who, info.call.into(), second_argument(context), Fate::Ends);
+        let second = second_argument(context);
+        match who.bytes.get(..who.length) {
+            None | Some([]) => tell(&kernels_name(), info.call.into(), second, Fate::Ends),
+            Some(who) => tell(who, info.call.into(), second, Fate::Ends),
+        }
     }
     terminal::give_back();
     // Not by SA_RESETHAND: another thread that comes here meanwhile would end the process before the
@@ -213,8 +227,8 @@ mod tests {
 
     #[test]
     fn a_call_that_nobody_has_named_is_told_by_its_number() {
-        let line = line(b"", 4095, 0, Fate::Ends);
-        assert!(text(&line).contains("thread (no role) may not call number 0xfff;"));
+        let line = line(b"watch\0\0", 4095, 0, Fate::Ends);
+        assert!(text(&line).contains("thread watch may not call number 0xfff;"));
     }
 
     #[test]

@@ -32,8 +32,21 @@ pub enum Only {
     Second(Named),
     /// A thread of this process, not a process.
     Thread,
+    /// A request of KVM's, whichever.
+    Kvm,
     /// None: it fails with EPERM, and nothing ends. For what a library tries and does without.
     Refused,
+    /// None: it fails with ENOSYS, as in a kernel that does not have it.
+    Unknown,
+}
+
+/// What threads of one sort may call.
+#[derive(Clone, Copy, Debug)]
+pub struct List {
+    /// Of which threads, as a title.
+    pub title: &'static str,
+    /// The calls.
+    pub calls: &'static [Call],
 }
 
 /// A request of an ioctl.
@@ -72,6 +85,9 @@ pub(super) const fn ioctl(name: &'static str, value: u64, why: &'static str) -> 
 
 /// mmap's and mprotect's third argument: what may be done with the memory.
 const PROTECTION: u8 = 2;
+/// Where a request of an ioctl has its type (asm-generic/ioctl.h), and KVM's (linux/kvm.h).
+const TYPE_OF_REQUEST: u32 = 0xff00;
+const KVMIO: u32 = 0xae;
 /// mmap's fourth: what kind of memory.
 const FLAGS: u8 = 3;
 
@@ -79,6 +95,15 @@ impl Call {
     /// Its name.
     pub fn name(&self) -> &'static str {
         call_names::name(self.number).unwrap_or("?")
+    }
+
+    /// What it fails with where nothing is to end.
+    pub(super) fn refusal(&self) -> Option<libc::c_int> {
+        match self.only {
+            Only::Refused => Some(libc::EPERM),
+            Only::Unknown => Some(libc::ENOSYS),
+            _ => None,
+        }
     }
 
     /// Whether it is the call of this number with any arguments.
@@ -100,7 +125,12 @@ impl Only {
     /// All that has to hold in the process `pid`; nothing for those that have no condition.
     pub(super) fn conditions(self, pid: u32) -> Vec<Condition> {
         match self {
-            Self::Anything | Self::Refused => Vec::new(),
+            Self::Anything | Self::Refused | Self::Unknown => Vec::new(),
+            Self::Kvm => vec![Condition {
+                argument: 1,
+                mask: TYPE_OF_REQUEST,
+                value: KVMIO << 8,
+            }],
             Self::Request(is) | Self::Second(is) => vec![equal(1, is.value)],
             Self::First(is) => vec![equal(0, is.value)],
             Self::ThisProcess => vec![equal(0, pid.into())],

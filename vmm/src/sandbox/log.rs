@@ -11,8 +11,8 @@ use seccompiler::BpfProgram;
 use crate::os::seccomp::{self, Fate};
 use crate::os::seccomp_listener::Listener;
 
-/// Gives the calling thread, which `who` names, a filter that asks. A thread that was started by
-/// such a thread is overheard by the other's filter: the kernel takes one listener a thread.
+/// Gives the calling thread, which `who` names, a filter that asks. The kernel takes one listener a
+/// thread: there is none of this where a container's runtime listens already.
 pub(super) fn confine(who: String, program: &BpfProgram) -> io::Result<()> {
     let (hand_over, handed_over) = channel();
     Builder::new()
@@ -22,13 +22,10 @@ pub(super) fn confine(who: String, program: &BpfProgram) -> io::Result<()> {
                 overhear(&who, &listener);
             }
         })?;
-    match Listener::install(program) {
-        // Fails where the thread has gone, and then the first call that is asked about hangs: it
-        // waits for this.
-        Ok(listener) => drop(hand_over.send(listener)),
-        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
-        Err(error) => return Err(error),
-    }
+    let listener = Listener::install(program)?;
+    // Fails where the thread has gone, and then the first call that is asked about hangs: it waits
+    // for this.
+    drop(hand_over.send(listener));
     Ok(())
 }
 

@@ -150,9 +150,7 @@ impl Sandbox {
         if self.mode == Mode::Log {
             return log::confine(who, program).map_err(Error::Log);
         }
-        if let Some(denied) = role.denied() {
-            landlock::deny(denied).map_err(Error::Landlock)?;
-        }
+        landlock::deny(role.denied()).map_err(Error::Landlock)?;
         seccomp::name_this_thread(&who);
         seccompiler::apply_filter(program).map_err(Error::Filter)
     }

@@ -8,13 +8,6 @@ use super::call::{Call, Only};
 use super::{Role, calls};
 
 const PAGE: &str = "../docs/reference/sandbox.md";
-/// Lists of several roles, which are no role's whole list: under a title each.
-const SHARED: [(&str, &[Call]); 4] = [
-    ("Who starts threads", calls::threads::STARTS),
-    ("Who lets the machine go on", calls::machine::GOES_ON),
-    ("Who saves the machine", calls::machine::SAVED),
-    ("Both ends of a migration", calls::migration::WIRE),
-];
 const BEGIN: &str = "<!-- the lists: made of vmm/src/sandbox/calls -->\n";
 
 fn only(only: Only) -> String {
@@ -26,7 +19,9 @@ fn only(only: Only) -> String {
         Only::ThisProcess => "this process".to_owned(),
         Only::First(named) | Only::Second(named) => format!("`{}`", named.name),
         Only::Thread => "`CLONE_THREAD`".to_owned(),
+        Only::Kvm => "KVM's".to_owned(),
         Only::Refused => "else EPERM".to_owned(),
+        Only::Unknown => "ENOSYS".to_owned(),
     }
 }
 
@@ -40,30 +35,24 @@ fn table(page: &mut String, calls: &[Call]) {
 
 fn lists() -> String {
     let mut page = BEGIN.to_owned();
-    page.push_str("\n## Every thread\n");
-    table(&mut page, calls::every::CALLS);
-    let mut told = Vec::new();
-    for (title, list) in SHARED {
-        write!(page, "\n## {title}\n").unwrap();
-        table(&mut page, list);
-        told.push((list, title));
-    }
+    page.push_str("\n| thread | may call what is listed under |\n|---|---|\n");
+    let mut lists = vec![calls::every::CALLS];
     for role in Role::ALL {
-        let name = role.name();
-        write!(page, "\n## {}{}\n", name[..1].to_uppercase(), &name[1..]).unwrap();
-        let own = role.own_calls();
-        if own.is_empty() {
-            page.push_str("\nNothing beyond that.\n");
-        }
-        for list in own {
-            match told.iter().find(|(known, _)| std::ptr::eq(*known, *list)) {
-                Some((_, other)) => writeln!(page, "\nWhat is listed under *{other}*.").unwrap(),
-                None => {
-                    table(&mut page, list);
-                    told.push((list, name));
-                }
+        let own = role.own_calls().iter();
+        let titles: Vec<_> = [calls::every::CALLS.title]
+            .into_iter()
+            .chain(own.map(|list| list.title))
+            .collect();
+        writeln!(page, "| {role} | {} |", titles.join("; ")).unwrap();
+        for list in role.own_calls() {
+            if !lists.iter().any(|known| known.title == list.title) {
+                lists.push(*list);
             }
         }
+    }
+    for list in lists {
+        write!(page, "\n## {}\n", list.title).unwrap();
+        table(&mut page, list.calls);
     }
     page
 }
@@ -88,10 +77,10 @@ fn the_page_lists_what_is_allowed() {
 fn no_list_has_a_call_twice_and_every_row_has_a_reason() {
     let lists = Role::ALL.iter().flat_map(|role| role.own_calls());
     for list in lists.copied().chain([calls::every::CALLS]) {
-        for (index, call) in list.iter().enumerate() {
+        for (index, call) in list.calls.iter().enumerate() {
             assert_ne!(call.name(), "?", "{call:?}");
             assert!(!call.why.is_empty(), "{call:?}");
-            let again = &list[index + 1..];
+            let again = &list.calls[index + 1..];
             let same = |other: &Call| other.number == call.number && other.only == call.only;
             assert!(!again.iter().any(same), "{call:?}");
         }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use seccompiler::{BackendError, BpfProgram, SeccompAction, sock_filter};
 
-use super::call::{Call, Condition, Only};
+use super::call::{Call, Condition};
 
 /// `AUDIT_ARCH_X86_64`.
 const X86_64: u32 = 0xc000_003e;
@@ -33,9 +33,6 @@ const RETURN: u16 = 0x06;
 /// come between.
 const REACH: usize = 254;
 
-/// Fails with EPERM.
-const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
-
 /// What has to hold of a call's arguments: all of one of these.
 type Alternatives = Vec<Vec<Condition>>;
 
@@ -44,8 +41,8 @@ type Alternatives = Vec<Vec<Condition>>;
 struct Fate {
     /// When it is allowed; `None`: always.
     when: Option<Alternatives>,
-    /// Whether it fails where it is not allowed, and nothing else happens.
-    refused: bool,
+    /// What it fails with where it is not allowed, if nothing else is to happen.
+    refusal: Option<libc::c_int>,
 }
 
 /// The program that allows `calls` to the process `pid` and returns `otherwise` for all others.
@@ -59,11 +56,13 @@ pub(super) fn program<'c>(
 ) -> Result<BpfProgram, BackendError> {
     let mut backwards = Backwards::default();
     let allow = backwards.ends_with(SeccompAction::Allow.into());
-    let refuse = backwards.ends_with(REFUSE);
     let forbid = backwards.ends_with(otherwise);
     let mut places = BTreeMap::new();
     for (number, fate) in fates(calls, pid)? {
-        let otherwise = if fate.refused { refuse } else { forbid };
+        let otherwise = match fate.refusal {
+            None => forbid,
+            Some(errno) => backwards.ends_with(libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()),
+        };
         let place = match fate.when {
             None => allow,
             Some(alternatives) => backwards.check(&alternatives, allow, otherwise)?,
@@ -90,10 +89,10 @@ fn fates<'c>(
         let number = number.map_err(|_| BackendError::InvalidArgumentNumber)?;
         let fate = fates.entry(number).or_insert_with(|| Fate {
             when: Some(Vec::new()),
-            refused: false,
+            refusal: None,
         });
         match call.only.conditions(pid) {
-            _ if call.only == Only::Refused => fate.refused = true,
+            _ if call.refusal().is_some() => fate.refusal = call.refusal(),
             // With any arguments: whatever else is said of it says nothing more.
             conditions if conditions.is_empty() => fate.when = None,
             conditions => fate

@@ -1,6 +1,6 @@
 use super::*;
 use crate::kvm::confined::KVM_RUN;
-use crate::sandbox::call::{any, ioctl};
+use crate::sandbox::call::{Only, any, ioctl};
 use crate::sandbox::role::Role;
 
 /// The process that the programs are for.
@@ -45,6 +45,10 @@ fn allow() -> u32 {
 
 fn trap() -> u32 {
     SeccompAction::Trap.into()
+}
+
+fn fails_with(errno: libc::c_int) -> u32 {
+    libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()
 }
 
 fn of(role: Role) -> BpfProgram {
@@ -121,7 +125,7 @@ fn no_thread_makes_memory_executable() {
             // Makes the guest's memory, which may be a snapshot's file.
             Role::Arrival => allow(),
             // A module of the C library's that it does without.
-            Role::Migration => REFUSE,
+            Role::Migration => fails_with(libc::EPERM),
             _ => trap(),
         };
         assert_eq!(mapped(EXECUTE, ANONYMOUS), refused, "{role}");
@@ -146,7 +150,6 @@ fn a_vcpu_makes_the_ioctls_of_its_list() {
     let asked = |request| answer(Role::Vcpu, libc::SYS_ioctl, [7, request]);
     assert_eq!(asked(KVM_RUN), allow());
     assert_eq!(asked(KVM_CREATE_VCPU), trap());
-    assert_eq!(asked(libc::TIOCSTI), trap());
     assert_eq!(asked(libc::FIONBIO), trap());
     // The kernel takes a request as 32 bits.
     assert_eq!(asked(KVM_RUN | 1 << 32), allow());
@@ -158,12 +161,45 @@ fn a_vcpu_makes_the_ioctls_of_its_list() {
 }
 
 #[test]
-fn a_thread_is_started_and_no_process_where_the_kernel_can_tell() {
+fn no_role_types_into_the_users_shell() {
+    for role in Role::ALL {
+        let typed = answer(role, libc::SYS_ioctl, [2, libc::TIOCSTI]);
+        assert_eq!(typed, trap(), "{role}");
+    }
+}
+
+#[test]
+fn who_builds_a_machine_makes_the_ioctls_of_kvm_and_few_others() {
+    let asked = |request| answer(Role::Arrival, libc::SYS_ioctl, [7, request]);
+    for request in [KVM_RUN, KVM_CREATE_VCPU, libc::FIONBIO, libc::TCGETS] {
+        assert_eq!(asked(request), allow(), "{request:#x}");
+    }
+    for request in [libc::FIONREAD + 0x1000, libc::TIOCSCTTY, u64::MAX] {
+        assert_eq!(asked(request), trap(), "{request:#x}");
+    }
+}
+
+#[test]
+fn a_thread_asks_little_of_itself() {
+    let asked = |option: libc::c_int| {
+        let option = option.cast_unsigned().into();
+        answer(Role::Arrival, libc::SYS_prctl, [option])
+    };
+    assert_eq!(asked(libc::PR_SET_NO_NEW_PRIVS), allow());
+    assert_eq!(asked(libc::PR_SET_DUMPABLE), trap());
+    assert_eq!(asked(libc::PR_SET_SECCOMP), trap());
+}
+
+#[test]
+fn threads_are_started_and_no_processes() {
     const THREAD: u64 = (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND) as u64;
     for role in [Role::First, Role::Door, Role::Arrival] {
         assert_eq!(answer(role, libc::SYS_clone, [THREAD]), allow(), "{role}");
         let process = libc::SIGCHLD.cast_unsigned().into();
         assert_eq!(answer(role, libc::SYS_clone, [process]), trap(), "{role}");
+        // Its arguments cannot be looked at, so that the C library has to do without.
+        let unknown = fails_with(libc::ENOSYS);
+        assert_eq!(answer(role, libc::SYS_clone3, [0]), unknown, "{role}");
     }
     assert_eq!(answer(Role::Vcpu, libc::SYS_clone, [THREAD]), trap());
 }

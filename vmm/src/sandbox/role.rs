@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::call::Call;
+use super::call::{Call, List};
 use super::calls;
 use crate::os::landlock::Deny;
 
@@ -67,7 +67,7 @@ impl Role {
     }
 
     /// What it may call beyond [`calls::every::CALLS`].
-    pub fn own_calls(self) -> &'static [&'static [Call]] {
+    pub fn own_calls(self) -> &'static [List] {
         match self {
             Self::First => &[calls::first::CALLS, calls::threads::STARTS],
             Self::Loop => &[calls::main_loop::CALLS],
@@ -114,20 +114,18 @@ impl Role {
 
     /// What it may call.
     pub fn calls(self) -> impl Iterator<Item = &'static Call> {
-        let every = calls::every::CALLS.iter();
-        every.chain(self.own_calls().iter().copied().flatten())
+        let every = calls::every::CALLS.calls.iter();
+        every.chain(self.own_calls().iter().flat_map(|list| list.calls))
     }
 
     /// What Landlock takes away from it. Only those who have files to open keep a right to.
-    pub(super) fn denied(self) -> Option<Deny> {
+    pub(super) fn denied(self) -> Deny {
         match self {
             Self::Loop | Self::Vcpu | Self::Slices | Self::Door | Self::Api | Self::Debugger => {
-                Some(Deny::Everything)
+                Deny::Everything
             }
-            Self::First | Self::Snapshot => Some(Deny::AllButPlainFiles),
-            Self::Migration | Self::Answer => Some(Deny::AllButPlainFilesAndTcp),
-            // The threads that it starts inherit it, and give up what they can themselves.
-            Self::Arrival => None,
+            Self::First | Self::Snapshot => Deny::AllButPlainFiles,
+            Self::Migration | Self::Answer | Self::Arrival => Deny::AllButPlainFilesAndTcp,
         }
     }
 

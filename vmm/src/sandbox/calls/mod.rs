@@ -36,4 +36,17 @@ macro_rules! signal {
         )
     };
 }
-use {kvm, signal, terminal};
+/// What a thread asks of itself.
+macro_rules! prctl {
+    ($option:ident, $why:literal) => {
+        crate::sandbox::call::only(
+            libc::SYS_prctl,
+            crate::sandbox::call::Only::First(crate::sandbox::call::Named {
+                name: stringify!($option),
+                value: libc::$option as u64,
+            }),
+            $why,
+        )
+    };
+}
+use {kvm, prctl, signal, terminal};
