@@ -29,7 +29,8 @@ pub fn binary() -> PathBuf {
 #[derive(Clone, Debug)]
 pub struct Vmm {
     args: Vec<OsString>,
-    limit_kib: Option<u64>,
+    /// What a shell does first.
+    prelude: Option<String>,
     limit: Duration,
 }
 
@@ -39,7 +40,7 @@ impl Vmm {
         let args = line.split_whitespace().map(OsString::from).collect();
         Self {
             args,
-            limit_kib: None,
+            prelude: None,
             limit: LIMIT,
         }
     }
@@ -66,8 +67,15 @@ impl Vmm {
 
     /// It gets no more than `mib` MiB of address space, the guest's memory included.
     #[must_use]
-    pub fn within_mib(mut self, mib: u64) -> Self {
-        self.limit_kib = Some(mib << 10);
+    pub fn within_mib(self, mib: u64) -> Self {
+        let kib = mib << 10;
+        self.after(&format!("ulimit -v {kib}"))
+    }
+
+    /// A shell does `prelude` before it becomes `vmm`; there `"$0" "$@"` is the command.
+    #[must_use]
+    pub fn after(mut self, prelude: &str) -> Self {
+        self.prelude = Some(prelude.to_owned());
         self
     }
 
@@ -79,11 +87,11 @@ impl Vmm {
     }
 
     fn command(&self) -> Command {
-        let mut command = match self.limit_kib {
+        let mut command = match &self.prelude {
             None => Command::new(binary()),
-            Some(kib) => {
+            Some(prelude) => {
                 let mut shell = Command::new("sh");
-                let script = format!("ulimit -v {kib} && exec \"$0\" \"$@\"");
+                let script = format!("{prelude} && exec \"$0\" \"$@\"");
                 shell.args(["-c", &script]).arg(binary());
                 shell
             }

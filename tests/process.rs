@@ -73,7 +73,15 @@ impl Process {
     /// # Panics
     /// When it ends instead.
     pub fn receive(listen: &str, switches: &str, api: &Path) -> Self {
-        let receive = Vmm::new("receive").arg(listen).words(switches);
+        Self::receive_by(Vmm::new("receive"), listen, switches, api)
+    }
+
+    /// As [`Self::receive`], by a command that says no more than `receive`.
+    ///
+    /// # Panics
+    /// When it ends instead.
+    pub fn receive_by(receive: Vmm, listen: &str, switches: &str, api: &Path) -> Self {
+        let receive = receive.arg(listen).words(switches);
         let receive = receive.words("--serial null --api").arg(api);
         let mut process = Self::start(&receive, api);
         let mut guard = process.child.0.lock().unwrap();

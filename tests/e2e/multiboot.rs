@@ -6,7 +6,9 @@
 
 use std::path::Path;
 
+use vmm::control::{SnapshotRequest, State, Then};
 use vmm_tests::command::{Finished, Folder, Vmm};
+use vmm_tests::process::Process;
 use vmm_tests::{guest_code, multiboot};
 
 /// Prints all that it is told, a line each, and writes 0x21 to the exit port.
@@ -127,4 +129,28 @@ fn the_value_at_the_exit_port_is_the_exit_code() {
         let (_, finished) = run(&folder, &image, "", &[]);
         assert_eq!(finished.code, 0x12 << 1 | 1, "{finished}");
     }
+}
+
+#[test]
+fn a_pc_that_is_restored_paused_goes_on_with_its_timer() {
+    let folder = Folder::new("multiboot-paused");
+    let image = folder.file(
+        "guest.elf",
+        &multiboot::elf(guest_code!(".code32", "2: jmp 2b"), 0),
+    );
+    let [file, first, second] = ["snapshot", "first", "second"].map(|name| folder.path(name));
+    let run = Vmm::run("--vcpus 2 --memory 64M --serial null --api").arg(&first);
+    let source = Process::start(&run.arg(&image), &first);
+    let request = SnapshotRequest {
+        file: file.clone(),
+        then: Then::Stop,
+    };
+    source.client().snapshot(&request).unwrap();
+    assert_eq!(source.finish().code, 0);
+    let restore = Vmm::new("restore --paused --serial null --api").arg(&second);
+    let restored = Process::start(&restore.arg(&file), &second);
+    restored.client().resume().unwrap();
+    assert_eq!(restored.client().status().unwrap().state, State::Running);
+    restored.client().stop().unwrap();
+    assert_eq!(restored.finish().code, 0);
 }

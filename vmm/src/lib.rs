@@ -86,6 +86,8 @@
 //! binary, tests, benchmark and fuzz targets, are not documented here, and may change or go in any
 //! version.
 
+#![deny(unsafe_code)]
+
 pub mod control;
 pub mod host;
 pub mod inspect;
@@ -112,14 +114,23 @@ pub mod debugger;
 #[doc(hidden)]
 pub mod device;
 #[doc(hidden)]
+#[expect(
+    unsafe_code,
+    reason = "ioctls that kvm-ioctls does not have, and what KVM shares"
+)]
 pub mod kvm;
 #[doc(hidden)]
 pub mod machine;
 #[doc(hidden)]
+#[expect(unsafe_code, reason = "mappings")]
 pub mod memory;
 #[doc(hidden)]
 pub mod migrate;
 #[doc(hidden)]
+#[expect(
+    unsafe_code,
+    reason = "system calls that no library wraps; signal handlers"
+)]
 pub mod os;
 #[doc(hidden)]
 pub mod ple;

@@ -3,10 +3,13 @@
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 
 use vmm::host::Kind;
 use vmm::machine::saved::Description;
+use vmm_tests::command::{Vmm, skip};
+use vmm_tests::process::{Process, assert_only_one_runs};
 use vmm_tests::proxy::{Frame, HEADER_BYTES};
 
 use super::{Pair, assert_empty, refused, whole};
@@ -87,4 +90,32 @@ fn a_host_that_differs_refuses_early_and_says_in_what() {
     let finished = target.finish();
     assert_empty(&finished, "1048576");
     source.stop();
+}
+
+/// In a namespace of its own: KVM's module says how the hardware's PLE is set, as on Intel.
+const WITH_PLE: &str = "exec unshare --mount sh -c '
+    mount -t tmpfs none /sys/module &&
+    mkdir -p /sys/module/kvm_pvm /sys/module/kvm_intel/parameters &&
+    echo 1 > /sys/module/kvm_pvm/refcnt &&
+    echo 128 > /sys/module/kvm_intel/parameters/ple_gap &&
+    exec \"$0\" \"$@\"' \"$0\" \"$@\"";
+
+#[test]
+fn a_machine_arrives_where_the_hardware_has_ple() {
+    let may_unshare = Command::new("unshare").args(["--mount", "true"]).status();
+    if Kind::detect() != Kind::Pvm || !may_unshare.is_ok_and(|status| status.success()) {
+        skip(
+            "a host with PLE",
+            "not root, or not one to pretend that it is another",
+        );
+        return;
+    }
+    let pair = Pair::new("ple");
+    let source = pair.small();
+    let (to, api) = (pair.unix("to"), pair.folder.path("target"));
+    let target = Process::receive_by(Vmm::new("receive").after(WITH_PLE), &to, "", &api);
+    source.migrate(&whole(&to)).unwrap();
+    assert_only_one_runs(&target, &source);
+    assert_eq!(source.finish().code, 0);
+    target.stop();
 }

@@ -25,6 +25,7 @@ mod identity;
 mod open;
 pub mod ple;
 #[doc(hidden)]
+#[expect(unsafe_code, reason = "the memory of a VM that is tried")]
 pub mod tiny_vm;
 pub mod tracepoints;
 mod vmcall;

@@ -312,6 +312,7 @@ pub use tokens::{Handed, Seated};
 
 #[cfg(all(test, loom))]
 #[path = "halt_loom_test.rs"]
+#[expect(unsafe_code, reason = "loom's cells")]
 mod loom_tests;
 
 #[cfg(all(test, not(loom)))]

@@ -119,6 +119,7 @@ impl CpuCounts {
 }
 
 #[cfg(test)]
+#[expect(unsafe_code, reason = "sees the bytes of a record")]
 mod tests {
     use std::sync::atomic::AtomicU64;
 

@@ -287,4 +287,5 @@ impl Place {
 
 #[cfg(all(test, loom))]
 #[path = "tokens_loom_test.rs"]
+#[expect(unsafe_code, reason = "loom's cells")]
 mod loom_tests;
