@@ -68,7 +68,7 @@ impl Gdb {
         Builder::new()
             .name("gdb".to_owned())
             .spawn_scoped(scope, move || {
-                machine.sandbox.enter(Role::Debugger);
+                machine.sandbox().enter(Role::Debugger);
                 server.serve(held);
             })
             .map_err(Failure::host)?;

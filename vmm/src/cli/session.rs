@@ -103,7 +103,7 @@ impl Session {
         let operator = Operator::new(machine, holds.api, self.kicks_repaired);
         let errands = Errands::of(&operator);
         let (api, gdb) = (self.api.take(), self.gdb.take());
-        let (sandbox, timeout, shown) = (&machine.sandbox, self.timeout, &mut progress);
+        let (sandbox, timeout, shown) = (machine.sandbox(), self.timeout, &mut progress);
         let finished = thread::scope(|scope| {
             let run = || {
                 sandbox.enter(Role::Loop);

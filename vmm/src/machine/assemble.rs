@@ -12,6 +12,7 @@ use super::blueprint::Blueprint;
 use super::claim::Claims;
 use super::pause::Pauses;
 use super::ple::PleSetup;
+use super::vcpu_thread::Terms;
 use super::{Error, Machine, capabilities, vcpus};
 use crate::cpu::cpuid::CpuidTemplate;
 use crate::cpu::topology::{Topology, XAPIC_ID_MAX};
@@ -223,9 +224,9 @@ pub(super) fn assemble(
         kvm_stats: stats,
         vcpus,
         threads: Vec::new(),
-        affinity: host.cpus.clone(),
+        terms: Terms::of(host),
+        hired: None,
         preempt: host.preempt,
-        sandbox: host.sandbox.clone(),
         ple,
         cmdline_added: Vec::new(),
         symbols: None,

@@ -13,6 +13,7 @@ use super::linux_cmdline::{self, Cmdline};
 use super::platform::PcBuild;
 use super::ple::{self, PleSetup};
 use super::switches::{KvmKick, Meddling, WayIn};
+use super::vcpu_thread::{Hired, Terms};
 use super::xen::{self, XenBuild};
 use super::{Error, Machine, capabilities, kick_site, switches, vcpus};
 use crate::boot::{Kind, Platform};
@@ -75,6 +76,9 @@ pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
         hardware_ple: ple::hardware_gets(&spec.host.lab),
         interface: spec.xen,
     };
+    let ple = PleSetup::new(&spec.host.lab);
+    // After everything that counts what the threads do, and that forks.
+    let hired = Hired::hire(&Terms::of(&spec.host))?;
     let frame = Frame::make(kvm, memory, &spec.topology, &wanted)?;
     let xen = (spec.xen == Interface::Xen).then(|| XenBuild {
         hypercalls_by: xen::choose_hypercalls(&frame.vm),
@@ -168,7 +172,7 @@ pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
         frame,
         blueprint,
         &spec.host,
-        PleSetup::new(&spec.host.lab),
+        ple,
         spec.drop_kick,
         Some(&mut template),
     )?;
@@ -182,6 +186,7 @@ pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
                 .map_err(|e| Error::Ioctl("setting the local APICs' LINT pins", e))?;
         }
     }
+    machine.hired = Some(hired);
     machine.cmdline_added = cmdline.added;
     machine.symbols = (platform == Platform::Pc).then(|| guest.into_symbols());
     Ok(machine)

@@ -32,12 +32,12 @@ mod stuck;
 pub mod summary;
 pub mod switches;
 mod traced;
+mod vcpu_thread;
 mod vcpus;
 pub mod watchdog;
 pub mod xen;
 
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use kvm_ioctls::VmFd;
@@ -50,8 +50,7 @@ use crate::boot::symbols::Symbols;
 use crate::cpu::state::Kept;
 use crate::device::DeviceSet;
 use crate::kvm::stats::StatsFd;
-use crate::os::{affinity, signal};
-use crate::sandbox::{Role, Sandbox};
+use crate::sandbox::Sandbox;
 use crate::sched::Slices;
 use crate::spec::{DisabledExit, Preempt, PvUnhalt};
 use crate::vcpu::Vcpu;
@@ -63,9 +62,7 @@ use pause::{PausedMachine, Pauses};
 use planted::Planted;
 use ple::PleSetup;
 use results::PayloadView;
-
-/// vCPU threads need little; a thousand of them should not reserve gigabytes.
-const THREAD_STACK_BYTES: usize = 256 << 10;
+use vcpu_thread::{Hired, Terms, VcpuThread};
 
 /// A machine. Its vCPU threads run from [`Machine::start`] to [`Machine::stop`].
 #[derive(Debug)]
@@ -74,11 +71,12 @@ pub struct Machine {
     pub blueprint: Blueprint,
     /// How much longer than usual this guest may go without progress.
     pub patience: Duration,
-    affinity: Option<affinity::CpuList>,
+    /// Of its vCPUs' threads.
+    terms: Terms,
+    /// The first of them, where it was started before the machine was there.
+    hired: Option<Hired>,
     /// vCPUs are kept off their pCPUs at random.
     preempt: Option<Preempt>,
-    /// What its threads may ask of the kernel.
-    pub sandbox: Sandbox,
     /// Pause-loop exiting, where there is something to say of it.
     ple: Option<PleSetup>,
     /// The functions of its image, where that was read here.
@@ -99,7 +97,7 @@ pub struct Machine {
     /// Clocks to set before a loaded machine goes on.
     arrival: Mutex<Option<load::Arrival>>,
     // Dropped in this order: KVM uses the memory as long as anything holds the VM.
-    threads: Vec<JoinHandle<Vcpu>>,
+    threads: Vec<VcpuThread>,
     vcpus: Vec<Vcpu>,
     /// What the threads share.
     pub board: Arc<Board>,
@@ -126,6 +124,11 @@ impl Machine {
             && asked == PvUnhalt::On
             && hlt_exits
             && !self.blueprint.shows_pv_unhalt
+    }
+
+    /// What its threads may ask of the kernel.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.terms.sandbox
     }
 
     /// Whether somebody keeps it still.
@@ -159,28 +162,17 @@ impl Machine {
     }
 
     fn spawn_threads(&mut self) -> Result<(), Error> {
-        signal::install_interrupt_handler()
-            .map_err(|e| Error::System("sigaction".to_owned(), e))?;
+        vcpu_thread::install_interrupt_handler()?;
+        let mut hired = self.hired.take();
         let mut waiting = std::mem::take(&mut self.vcpus).into_iter();
         // A guest may be done before its last vCPU has a thread.
         while !self.board.has_ended()
             && let Some(vcpu) = waiting.next()
         {
-            let cpus = self.affinity.clone();
-            let sandbox = self.sandbox.clone();
-            let name = format!("vcpu{}", vcpu.index().0);
-            let thread = thread::Builder::new()
-                .name(name.clone())
-                .stack_size(THREAD_STACK_BYTES)
-                .spawn(move || {
-                    if let Some(cpus) = cpus {
-                        // Each CPU was tried before the machine was built.
-                        let _ = affinity::set_for_this_thread(&cpus);
-                    }
-                    sandbox.enter(Role::Vcpu);
-                    vcpu.run()
-                })
-                .map_err(|e| Error::System(format!("thread {name}"), e))?;
+            let thread = match hired.take() {
+                Some(hired) => hired.run(vcpu),
+                None => self.terms.start(vcpu.index().0, || Some(vcpu))?,
+            };
             self.threads.push(thread);
         }
         self.vcpus = waiting.collect();
@@ -202,7 +194,7 @@ impl Machine {
         let joined = self
             .threads
             .drain(..)
-            .filter_map(|thread| thread.join().ok());
+            .filter_map(|thread| thread.join().ok()?);
         self.vcpus = joined.chain(never_started).collect();
     }
 }

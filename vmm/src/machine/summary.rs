@@ -253,7 +253,7 @@ fn config(machine: &Machine, header: Option<&Header>) -> Config {
         xen_hypercalls: blueprint.xen.map(|xen| xen.hypercalls_by),
         halt_poll_ns: blueprint.halt_poll_ns.map(u64::from),
         disabled_exits: blueprint.disabled_exit_names(),
-        host_cpus: machine.affinity.as_ref().map(|cpus| cpus.to_vec()),
+        host_cpus: machine.terms.cpus.as_ref().map(|cpus| cpus.to_vec()),
         cmdline: header.is_none().then(|| blueprint.cmdline.clone()),
         kick_site: machine.board.kick_site.map(Hex),
         preempt: machine.preempt.map(|asked| Preempt {
