@@ -78,7 +78,9 @@ impl From<Error> for Failure {
             | Error::BadPath(_)
             | Error::NotAVmm { .. }
             | Error::System { .. } => Exit::Usage,
-            Error::Refused { .. } | Error::Ended(_) | Error::Silent(_) => Exit::CheckFailed,
+            Error::Refused { .. } | Error::Ended(_) | Error::Unanswered(_) | Error::Silent(_) => {
+                Exit::CheckFailed
+            }
         };
         Self {
             exit,
@@ -130,6 +132,8 @@ mod tests {
             assert_eq!(exit(refused(code)), Exit::CheckFailed);
         }
         assert_eq!(exit(Error::NobodyListens("s".into())), Exit::Usage);
-        assert_eq!(exit(Error::Ended("s".into())), Exit::CheckFailed);
+        for lost in [Error::Ended, Error::Unanswered] {
+            assert_eq!(exit(lost("s".into())), Exit::CheckFailed);
+        }
     }
 }

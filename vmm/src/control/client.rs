@@ -11,30 +11,31 @@
 //! # Ok::<(), vmm::control::client::Error>(())
 //! ```
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::exchange::{Answer, Broken, Link, request};
 use super::response::ErrorBody;
 use super::types::{MigrateDone, MigrateRequest, SnapshotDone, SnapshotRequest, Stats, Status};
 use crate::os::unix_socket;
 
 /// How long a vmm may take to answer what it answers at once.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest answer in bytes: statistics of 4096 vCPUs are the most there is.
-const ANSWER_MAX: usize = 1 << 23;
-const HEADERS_MAX: usize = 32;
 
-/// A connection to the API of a running `vmm`.
+/// The API of a running `vmm`, over a connection that is kept from one call to the next.
+///
+/// A `vmm` ends connections that say nothing for long, and makes room for others. A call that finds
+/// its connection ended goes over a new one, if that leads to the same process and nothing can come
+/// of it twice.
 #[derive(Debug)]
 pub struct Client {
     path: PathBuf,
-    stream: UnixStream,
+    link: Link,
 }
 
 /// Why there is no answer, or not the one that was asked for.
@@ -64,9 +65,16 @@ pub enum Error {
         /// What was expected.
         what: String,
     },
-    /// The connection ended first.
+    /// The connection ended first, and the process that was at its other end is not there any more.
     #[error("--api {}: the vmm ended before it had answered", .0.display())]
     Ended(PathBuf),
+    /// The connection ended first, and that process is still there.
+    #[error(
+        "--api {path}: the vmm closed the connection before it had answered, and runs on; what was asked for \
+         may have been done: look with `vmm status --api {path}`",
+        path = .0.display()
+    )]
+    Unanswered(PathBuf),
     /// It is alive and silent.
     #[error("--api {}: no answer within {} s", .0.display(), PATIENCE.as_secs())]
     Silent(PathBuf),
@@ -101,13 +109,13 @@ fn lines(details: &[String]) -> String {
         .collect()
 }
 
-/// How long to wait for an answer.
+/// What is asked for.
 #[derive(Clone, Copy)]
-enum Wait {
-    /// It comes at once.
-    Short,
-    /// It comes when the operation is done.
-    ForTheOperation,
+enum Asked {
+    /// Answered at once, and no other if it is done twice.
+    AtOnce,
+    /// Answered when it is done, and not to be done twice.
+    Operation,
 }
 
 impl Client {
@@ -116,32 +124,10 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub fn connect(path: &Path) -> Result<Self, Error> {
-        let owned = || path.to_path_buf();
-        let is_socket = || {
-            path.metadata()
-                .is_ok_and(|found| found.file_type().is_socket())
-        };
-        match unix_socket::connect(path, PATIENCE) {
-            Ok(stream) => Ok(Self {
-                path: owned(),
-                stream,
-            }),
-            Err(source) => Err(match source.kind() {
-                io::ErrorKind::NotFound => Error::NoSocket(owned()),
-                io::ErrorKind::InvalidFilename => Error::BadPath(owned()),
-                io::ErrorKind::ConnectionRefused if is_socket() => Error::NobodyListens(owned()),
-                io::ErrorKind::ConnectionRefused => Error::NotASocket(owned()),
-                io::ErrorKind::WouldBlock => Error::Silent(owned()),
-                _ if source.raw_os_error() == Some(libc::EPROTOTYPE) => Error::NotAVmm {
-                    path: owned(),
-                    what: "it is no stream socket".to_owned(),
-                },
-                _ => Error::System {
-                    path: owned(),
-                    source,
-                },
-            }),
-        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            link: open(path)?,
+        })
     }
 
     /// How the machine is.
@@ -149,7 +135,7 @@ impl Client {
     /// # Errors
     /// [`Error`], here and below.
     pub fn status(&mut self) -> Result<Status, Error> {
-        self.call("GET", "/status", None::<&()>, Wait::Short)
+        self.call("GET", "/status", None::<&()>, Asked::AtOnce)
     }
 
     /// What it does and has done, vCPU by vCPU.
@@ -157,7 +143,7 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub fn stats(&mut self) -> Result<Stats, Error> {
-        self.call("GET", "/stats", None::<&()>, Wait::Short)
+        self.call("GET", "/stats", None::<&()>, Asked::AtOnce)
     }
 
     /// Pauses all vCPUs.
@@ -189,7 +175,7 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub fn snapshot(&mut self, request: &SnapshotRequest) -> Result<SnapshotDone, Error> {
-        self.call("PUT", "/snapshot", Some(request), Wait::ForTheOperation)
+        self.call("PUT", "/snapshot", Some(request), Asked::Operation)
     }
 
     /// Moves the machine; returns when it runs elsewhere.
@@ -197,11 +183,11 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub fn migrate(&mut self, request: &MigrateRequest) -> Result<MigrateDone, Error> {
-        self.call("PUT", "/migrate", Some(request), Wait::ForTheOperation)
+        self.call("PUT", "/migrate", Some(request), Asked::Operation)
     }
 
     fn order(&mut self, path: &str) -> Result<(), Error> {
-        let done: serde_json::Value = self.call("PUT", path, None::<&()>, Wait::Short)?;
+        let done: serde_json::Value = self.call("PUT", path, None::<&()>, Asked::AtOnce)?;
         drop(done);
         Ok(())
     }
@@ -211,37 +197,18 @@ impl Client {
         method: &str,
         path: &str,
         body: Option<&impl Serialize>,
-        wait: Wait,
+        asked: Asked,
     ) -> Result<T, Error> {
         let body = match body {
             Some(body) => serde_json::to_vec(body).map_err(Error::Request)?,
             None => Vec::new(),
         };
-        let mut request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: vmm\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n",
-            body.len()
-        )
-        .into_bytes();
-        request.extend_from_slice(&body);
-        let patience = match wait {
-            Wait::Short => Some(PATIENCE),
-            Wait::ForTheOperation => None,
-        };
-        self.stream
-            .set_read_timeout(patience)
-            .map_err(|error| self.broken(error))?;
-        // Where the other side has refused and closed, its answer can still be read.
-        let sent = self.stream.write_all(&request);
-        let (code, answer) = match (self.answer(), sent) {
-            (Err(Error::Ended(_)), Err(error)) => return Err(self.broken(error)),
-            (answer, _) => answer?,
-        };
+        let Answer { code, body } = self.ask(&request(method, path, &body), asked)?;
+        let no_json = |error: serde_json::Error| self.error(Broken::NoHttp(error.to_string()));
         if code == 200 {
-            return serde_json::from_slice(&answer).map_err(|error| self.not_a_vmm(error));
+            return serde_json::from_slice(&body).map_err(no_json);
         }
-        let refused: ErrorBody =
-            serde_json::from_slice(&answer).map_err(|error| self.not_a_vmm(error))?;
+        let refused: ErrorBody = serde_json::from_slice(&body).map_err(no_json)?;
         Err(Error::Refused {
             code,
             message: refused.error,
@@ -249,64 +216,86 @@ impl Client {
         })
     }
 
-    /// The status code and body of the next answer.
-    fn answer(&mut self) -> Result<(u16, Vec<u8>), Error> {
-        let mut bytes = Vec::new();
-        loop {
-            if let Some((code, head, body)) = self.head(&bytes)?
-                && bytes.len() >= head + body
-            {
-                return Ok((code, bytes[head..head + body].to_vec()));
-            }
-            if bytes.len() > ANSWER_MAX {
-                return Err(self.not_a_vmm("the answer has no end"));
-            }
-            let mut chunk = [0; 4096];
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return Err(Error::Ended(self.path.clone())),
-                Ok(read) => bytes.extend_from_slice(&chunk[..read]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.broken(error)),
-            }
-        }
-    }
-
-    /// Status code, length of the head and of the body, once the head is whole.
-    fn head(&self, bytes: &[u8]) -> Result<Option<(u16, usize, usize)>, Error> {
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-        let mut response = httparse::Response::new(&mut headers);
-        let head = match response.parse(bytes) {
-            Ok(httparse::Status::Complete(head)) => head,
-            Ok(httparse::Status::Partial) => return Ok(None),
-            Err(error) => return Err(self.not_a_vmm(error)),
+    /// Sends `request`, and where the connection ends it can be sent again, once more.
+    fn ask(&mut self, request: &[u8], asked: Asked) -> Result<Answer, Error> {
+        let patience = match asked {
+            Asked::AtOnce => Some(PATIENCE),
+            Asked::Operation => None,
         };
-        let length = response
-            .headers
-            .iter()
-            .find(|header| header.name.eq_ignore_ascii_case("content-length"))
-            .and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok())
-            .filter(|length| *length <= ANSWER_MAX);
-        match (response.code, length) {
-            (Some(code), Some(length)) => Ok(Some((code, head, length))),
-            _ => Err(self.not_a_vmm("the answer has no length")),
+        let mut answer = self.link.exchange(request, patience);
+        if matches!(
+            (&answer, asked),
+            (Err(Broken::Unread), _) | (Err(Broken::Unanswered), Asked::AtOnce)
+        ) {
+            self.reconnect()?;
+            answer = self.link.exchange(request, patience);
+        }
+        answer.map_err(|broken| match broken {
+            Broken::Unread | Broken::Unanswered => self.unanswered(),
+            broken => self.error(broken),
+        })
+    }
+
+    /// Whether the vmm is still there, now that it has not answered.
+    fn unanswered(&mut self) -> Error {
+        if let Err(error) = self.reconnect() {
+            return error;
+        }
+        let status = request("GET", "/status", &[]);
+        match self.link.exchange(&status, Some(PATIENCE)) {
+            Ok(_) => Error::Unanswered(self.path.clone()),
+            Err(broken) => self.error(broken),
         }
     }
 
-    fn not_a_vmm(&self, what: impl ToString) -> Error {
-        Error::NotAVmm {
-            path: self.path.clone(),
-            what: what.to_string(),
+    /// A new connection, to the process that the old one led to.
+    fn reconnect(&mut self) -> Result<(), Error> {
+        let ended = || Error::Ended(self.path.clone());
+        let link = open(&self.path).map_err(|error| match error {
+            Error::NoSocket(_) | Error::NobodyListens(_) => ended(),
+            error => error,
+        })?;
+        // A process of later makes its socket where that of an earlier one was.
+        if link.listener() != self.link.listener() {
+            return Err(ended());
         }
+        self.link = link;
+        Ok(())
     }
 
-    fn broken(&self, source: io::Error) -> Error {
+    fn error(&self, broken: Broken) -> Error {
         let path = self.path.clone();
-        match source.kind() {
-            io::ErrorKind::WouldBlock => Error::Silent(path),
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Error::Ended(path),
-            _ => Error::System { path, source },
+        match broken {
+            Broken::Unread | Broken::Unanswered => Error::Ended(path),
+            Broken::Silent => Error::Silent(path),
+            Broken::NoHttp(what) => Error::NotAVmm { path, what },
+            Broken::System(source) => Error::System { path, source },
         }
     }
+}
+
+/// Connects to the socket at `path`.
+fn open(path: &Path) -> Result<Link, Error> {
+    let owned = || path.to_path_buf();
+    let is_socket = || {
+        path.metadata()
+            .is_ok_and(|found| found.file_type().is_socket())
+    };
+    Link::open(path, PATIENCE).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => Error::NoSocket(owned()),
+        io::ErrorKind::InvalidFilename => Error::BadPath(owned()),
+        io::ErrorKind::ConnectionRefused if is_socket() => Error::NobodyListens(owned()),
+        io::ErrorKind::ConnectionRefused => Error::NotASocket(owned()),
+        io::ErrorKind::WouldBlock => Error::Silent(owned()),
+        _ if source.raw_os_error() == Some(libc::EPROTOTYPE) => Error::NotAVmm {
+            path: owned(),
+            what: "it is no stream socket".to_owned(),
+        },
+        _ => Error::System {
+            path: owned(),
+            source,
+        },
+    })
 }
 
 #[cfg(test)]

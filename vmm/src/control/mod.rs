@@ -9,6 +9,7 @@ mod connection;
 mod connections;
 mod doorman;
 mod errands;
+mod exchange;
 mod json;
 mod limits;
 mod migration;

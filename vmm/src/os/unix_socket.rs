@@ -59,6 +59,31 @@ pub fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     Ok(stream)
 }
 
+/// The process that listened when `stream` was connected; 0 where that is in a PID namespace that
+/// this process does not see.
+///
+/// # Errors
+/// What the system call says.
+pub fn peer(stream: &UnixStream) -> io::Result<libc::pid_t> {
+    // SAFETY: all zero bytes are a ucred.
+    let mut peer: libc::ucred = unsafe { std::mem::zeroed() };
+    let mut length = libc::socklen_t::try_from(size_of_val(&peer)).unwrap_or(0);
+    // SAFETY: the structure is as long as is said and lives through the call.
+    let told = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut length,
+        )
+    };
+    if told < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(peer.pid)
+}
+
 fn stream_socket() -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed.
     let fd = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
@@ -99,7 +124,8 @@ mod tests {
         let listener = listen(&path, 0o600).unwrap();
         let mode = fs::symlink_metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert!(connect(&path, Duration::from_secs(1)).is_ok());
+        let stream = connect(&path, Duration::from_secs(1)).unwrap();
+        assert_eq!(peer(&stream).unwrap().unsigned_abs(), std::process::id());
         let again = listen(&path, 0o600).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
         drop(listener);

@@ -152,7 +152,6 @@ impl Child {
         what: &'static str,
         request: impl FnOnce(&mut Client) -> Result<T, client::Error>,
     ) -> Result<T, Error> {
-        // A new one: what has been idle for long is closed, and nothing is asked for twice.
         let mut client = self.connect()?;
         let limit = Limit::start(&self.process, OPERATION_PATIENCE);
         let answer = request(&mut client);
@@ -168,18 +167,12 @@ impl Child {
 
     /// How its machine is.
     pub(super) fn status(&mut self) -> Result<(Status, PayloadStatus), Error> {
-        let kept = self.client.take();
-        let (client, status) = match kept.map(|mut client| (client.status(), client)) {
-            Some((Ok(status), client)) => (client, status),
-            // It was idle for too long, or this is the machine's end, which `connect` finds out.
-            Some((Err(client::Error::Ended(_)), _)) | None => {
-                let mut client = self.connect()?;
-                let status = client.status();
-                let status = status.map_err(|source| self.explain("status", source))?;
-                (client, status)
-            }
-            Some((Err(source), _)) => return Err(self.explain("status", source)),
+        let mut client = match self.client.take() {
+            Some(client) => client,
+            None => self.connect()?,
         };
+        let status = client.status();
+        let status = status.map_err(|source| self.explain("status", source))?;
         self.client = Some(client);
         let payload = status.payload.clone().ok_or(Error::NoPayload)?;
         Ok((status, payload))
@@ -193,7 +186,7 @@ impl Child {
         }
     }
 
-    /// A connection that ends is a process that ends.
+    /// A vmm that has ended says why in its exit code.
     fn explain(&self, what: &'static str, source: client::Error) -> Error {
         let gone = matches!(source, client::Error::Ended(_))
             || matches!(source, client::Error::Refused { code: 410, .. });
