@@ -93,6 +93,23 @@ fn migrations_under_the_vmms_halt_lose_nothing() {
 }
 
 #[test]
+fn a_machine_is_saved_again_and_again_in_one_process() {
+    for halt in ["kvm", "vmm"] {
+        every_machine_is_clean("stay", halt);
+    }
+    let report = soak("--mode stay --cycles 20 --kick vmm");
+    assert_clean(&report, 20);
+    for count in ["sources_went_on", "downtime_ns/count"] {
+        assert_eq!(
+            report.count(&format!("/{count}")),
+            20,
+            "{}",
+            report.finished
+        );
+    }
+}
+
+#[test]
 fn where_kvm_takes_the_kicks_nothing_is_lost() {
     let tried = Vmm::run("--kick kvm --halt kvm --vcpus 1 -- seconds=0").finish();
     if tried.code == 3 {
@@ -197,7 +214,8 @@ fn what_cannot_be_soaked_is_refused_in_one_line() {
     let long = format!("--mode snapshot --dir /tmp/{long}");
     for (line, code, says) in [
         ("", 2, "--mode"),
-        ("--mode copy", 2, "snapshot, migrate"),
+        ("--mode copy", 2, "snapshot, migrate, stay"),
+        ("--mode stay --no-repair", 2, "--no-repair"),
         ("--mode snapshot --cycles 0", 2, "--cycles"),
         ("--mode snapshot --vcpus 0", 2, "--vcpus"),
         ("--mode snapshot --memory 1K", 2, "--memory"),

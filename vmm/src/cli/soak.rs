@@ -26,11 +26,11 @@ pub struct SoakArgs {
     #[arg(last = true)]
     guest_args: Vec<String>,
 
-    /// How the machine moves from process to process
+    /// What is done with the machine
     #[arg(long, value_enum)]
     mode: Mode,
 
-    /// How often it moves
+    /// How often
     #[arg(long, value_name = "N", default_value_t = 100,
           value_parser = clap::value_parser!(u64).range(1..))]
     cycles: u64,
@@ -79,6 +79,12 @@ pub struct SoakArgs {
 
 impl SoakArgs {
     fn plan(&self) -> Result<Plan, Failure> {
+        if self.mode == Mode::Stay && self.no_repair {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--no-repair: a machine that stays where it is carries no kicks along; use it with --mode \
+                 snapshot or migrate"
+            )));
+        }
         let guest = guest_words(&self.guest_args, self.vcpus).map_err(Failure::usage)?;
         if let Ok(args) = PayloadArgs::parse(&guest, |_| true)
             && self.vcpus > args.max_cpus()

@@ -126,6 +126,7 @@ impl Campaign<'_> {
             machine = match self.plan.mode {
                 Mode::Snapshot => self.snapshot_cycle(machine)?,
                 Mode::Migrate => self.migration_cycle(machine)?,
+                Mode::Stay => self.stay_cycle(machine)?,
             };
             self.tally.cycles += 1;
             for child in std::mem::take(&mut self.leaving) {

@@ -13,6 +13,7 @@ mod migration;
 mod plan;
 mod report;
 mod snapshot;
+mod stay;
 mod table;
 mod tally;
 

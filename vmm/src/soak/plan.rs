@@ -10,14 +10,16 @@ use crate::memory::MemorySize;
 use crate::spec::{Choice, Interface};
 use crate::vcpu::state::HiddenKicks;
 
-/// How the machine gets into the next process.
+/// What is done with the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// By a file.
+    /// It moves into the next process by a file.
     Snapshot,
-    /// Live.
+    /// It moves into the next process live.
     Migrate,
+    /// It is saved and stays where it is.
+    Stay,
 }
 
 /// When it ends, if nothing fails.
@@ -32,7 +34,7 @@ pub enum Until {
 /// One soak.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// How the machine moves.
+    /// What is done with the machine.
     pub mode: Mode,
     /// How often.
     pub cycles: u64,

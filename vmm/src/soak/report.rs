@@ -23,7 +23,7 @@ pub struct Report {
     pub failure: Option<String>,
     /// The host it ran on.
     pub host: Host,
-    /// How the machine moved.
+    /// What was done with the machine.
     pub mode: Mode,
     /// Cycles asked for.
     pub cycles_asked: u64,
@@ -77,7 +77,8 @@ pub struct Report {
 pub struct Resources {
     /// The soak's own process.
     pub soak: Curve,
-    /// The process that had the machine at the time: another one after each cycle.
+    /// The process that had the machine at the time: another one after each cycle, but for
+    /// [`Mode::Stay`].
     pub machine: Curve,
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::Error;
 use super::campaign::{Campaign, Life, Stop};
 use super::child::Child;
-use crate::control::{SnapshotRequest, Then};
+use crate::control::{SnapshotDone, SnapshotRequest, Then};
 use crate::vcpu::state::HiddenKicks;
 
 /// What happens to the source between its snapshot and its end.
@@ -77,14 +77,14 @@ impl Campaign<'_> {
         }
     }
 
-    fn save(&mut self, source: &mut Child, then: Then) -> Result<(), Error> {
+    pub(super) fn save(&mut self, source: &mut Child, then: Then) -> Result<SnapshotDone, Error> {
         let request = SnapshotRequest {
             file: self.file(),
             then,
         };
         let done = source.ask("snapshot", |client| client.snapshot(&request))?;
         self.tally.hidden_kicks += done.hidden_kicks;
-        Ok(())
+        Ok(done)
     }
 
     fn restore(&mut self, hidden_kicks: HiddenKicks) -> Result<Child, Error> {

@@ -14,6 +14,7 @@ impl fmt::Display for Report {
         let what = match self.mode {
             Mode::Snapshot => "snapshot",
             Mode::Migrate => "migration",
+            Mode::Stay => "snapshots in one process",
         };
         let plural = if self.vcpus == 1 { "" } else { "s" };
         f.write_str(&wrap(
@@ -58,7 +59,7 @@ impl fmt::Display for Report {
             ("violations", self.violations),
         ]);
         row(f, "checks", 3, checks)?;
-        if self.mode == Mode::Snapshot {
+        if self.mode != Mode::Migrate {
             let cells = counts(&[("went on", self.sources_went_on)]);
             row(f, "sources", 4, cells)?;
         }
