@@ -19,7 +19,7 @@ const GAP: &str = "  ";
 
 /// Tell what this host's KVM can do
 ///
-/// Every line is found by trying it in a tiny VM. Nothing on the host is changed.
+/// Every line is found by trying it, most in a tiny VM. Nothing on the host is changed.
 #[derive(Debug, clap::Args)]
 pub struct DoctorArgs {
     /// Write the answers as JSON too; `-` writes JSON, and only JSON, to standard output

@@ -1,5 +1,6 @@
 //! The table of experiments, in the order of the report. Adding one is adding a row.
 
+mod confinement;
 mod cost;
 mod exits;
 mod halt;
@@ -188,6 +189,21 @@ pub const TABLE: &[Experiment] = &[
         id: "binary_stats",
         question: "Does KVM give its statistics as a file (KVM_GET_STATS_FD)?",
         attempt: limits::binary_stats,
+    },
+    Experiment {
+        id: "landlock",
+        question: "Can a thread give its rights to files away (Landlock)?",
+        attempt: confinement::landlock,
+    },
+    Experiment {
+        id: "seccomp_trap",
+        question: "Does the kernel take a filter that signals a system call (SECCOMP_RET_TRAP)?",
+        attempt: confinement::seccomp_trap,
+    },
+    Experiment {
+        id: "seccomp_notify",
+        question: "Can a thread hear of another's system call (SECCOMP_RET_USER_NOTIF)?",
+        attempt: confinement::seccomp_notify,
     },
 ];
 
