@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use serde_json::Value;
-use vmm::control::{SnapshotRequest, Then};
+use vmm::control::{MigrateRequest, SnapshotRequest, Then, Verify};
 use vmm_tests::command::{Finished, Folder, Report, Vmm};
 use vmm_tests::process::{LOOK, PATIENCE, Process};
 
@@ -226,6 +226,34 @@ fn a_machine_is_saved_in_the_middle_of_havoc_and_goes_on_with_it() {
         wait_for_exits(&restored, MIDDLE);
         restored.client().stop().unwrap();
         assert_ended(&restored.finish());
+    }
+}
+
+#[test]
+fn a_machine_moves_live_in_the_middle_of_havoc_and_goes_on_with_it() {
+    let folder = Folder::new("havoc-moved");
+    for (seed, switches) in [
+        (1, "--halt kvm"),
+        (2, "--halt vmm"),
+        (3, "--halt kvm --xen"),
+        (4, "--halt vmm --xen"),
+    ] {
+        let source = endless(
+            &folder,
+            &format!("--vcpus 3 {switches}"),
+            &format!("seed={seed}"),
+        );
+        let listen = format!("unix:{}", folder.path("to").display());
+        let target = Process::receive(&listen, "", &folder.path("target"));
+        let request = MigrateRequest {
+            verify: Verify::Whole,
+            ..MigrateRequest::new(&listen)
+        };
+        source.migrate(&request).unwrap();
+        assert_ended(&source.finish());
+        wait_for_exits(&target, MIDDLE);
+        target.client().stop().unwrap();
+        assert_ended(&target.finish());
     }
 }
 
