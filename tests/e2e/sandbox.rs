@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{self, Command, Stdio};
@@ -145,7 +145,7 @@ fn wait_until(mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Not a test: a thread that a signal takes out of a call while that is being told of.
+/// Not a test: a thread that gets a signal in a call that is being told of.
 #[test]
 #[ignore = "the next test starts it, with a standard error that has no room"]
 fn child_that_is_interrupted() {
@@ -158,7 +158,8 @@ fn child_that_is_interrupted() {
         .spawn(move || {
             tell.send(ThreadId::current()).unwrap();
             sandbox.enter(Role::Slices);
-            File::open("/dev/null")
+            // Which knows no EINTR, and nobody makes it again.
+            env::set_current_dir("/")
         })
         .unwrap();
     let thread = told.recv().unwrap();
@@ -177,7 +178,7 @@ fn child_that_is_interrupted() {
 }
 
 #[test]
-fn a_call_that_is_interrupted_while_it_is_told_of_is_carried_out_when_it_comes_again() {
+fn a_call_is_carried_out_whatever_interrupts_it_while_it_is_told_of() {
     /// What a pipe takes.
     const PIPE: usize = 1 << 16;
     let (mut reader, mut writer) = io::pipe().unwrap();
@@ -207,7 +208,7 @@ fn a_call_that_is_interrupted_while_it_is_told_of_is_carried_out_when_it_comes_a
     lines.join().unwrap();
     let stderr = stderr.trim_start();
     assert!(child.wait().unwrap().success(), "{stderr}");
-    let line = "vmm: sandbox: thread interrupted (end of slices) may not call openat;";
+    let line = "vmm: sandbox: thread interrupted (end of slices) may not call chdir;";
     assert!(stderr.starts_with(line), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }

@@ -10,6 +10,9 @@ use vmm_sys_util::ioctl::{_IOC_READ, _IOC_WRITE, ioctl_expr};
 /// What a filter returns for a call to ask about.
 pub const ASK: u32 = libc::SECCOMP_RET_USER_NOTIF;
 
+/// `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`: signals wait while a call is being heard of, so that one
+/// which knows no EINTR does not end with it.
+const WAIT_KILLABLE_RECV: libc::c_ulong = 1 << 5;
 /// `SECCOMP_IOC_MAGIC`.
 const MAGIC: u32 = b'!' as u32;
 /// `SECCOMP_IOCTL_NOTIF_RECV`.
@@ -52,19 +55,27 @@ impl Listener {
         if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the program lives through the call, which copies it.
-        let fd = unsafe {
-            libc::syscall(
-                libc::SYS_seccomp,
-                libc::SECCOMP_SET_MODE_FILTER,
-                libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
-                &raw const program,
-            )
+        let install = |flags: libc::c_ulong| {
+            // SAFETY: the program lives through the call, which copies it.
+            let fd = unsafe {
+                libc::syscall(
+                    libc::SYS_seccomp,
+                    libc::SECCOMP_SET_MODE_FILTER,
+                    flags,
+                    &raw const program,
+                )
+            };
+            match i32::try_from(fd) {
+                // SAFETY: new, and nobody else's.
+                Ok(fd) if fd >= 0 => Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) })),
+                _ => Err(io::Error::last_os_error()),
+            }
         };
-        match i32::try_from(fd) {
-            // SAFETY: new, and nobody else's.
-            Ok(fd) if fd >= 0 => Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) })),
-            _ => Err(io::Error::last_os_error()),
+        let listens = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+        match install(listens | WAIT_KILLABLE_RECV) {
+            // Before Linux 5.19 a signal takes a thread out of a call that is being heard of.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => install(listens),
+            installed => installed,
         }
     }
 
