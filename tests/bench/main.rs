@@ -13,9 +13,11 @@ mod linux;
 mod many;
 mod memory;
 mod migrate;
+mod options;
 mod pause;
 mod process;
 mod random;
+mod record;
 mod restore;
 mod row;
 mod running;
@@ -30,19 +32,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use serde_json::json;
 use vmm::host::Identity;
 
-use compare::Sides;
 use folder::Folder;
 use guest::Guests;
+use options::{Compared, Options};
+use record::Record;
 use row::Row;
 
 const SCHEMA: &str = "vmm.bench/1";
-const USAGE: &str = "usage: bench [--only NAME] [--quick] [--json FILE] [--compare OLD NEW]
-NAME: start, memory, many, kick, throughput, fast-path, snapshot, restore, migrate, pause, linux, sched
-VMM=PATH names the binary to measure; by default the vmm beside this one
-OLD, NEW: two builds of vmm, or two files that --json has written";
 
 /// What every measurement needs.
 #[derive(Debug)]
@@ -57,6 +55,8 @@ pub(crate) struct Bench {
     pub(crate) disk: Folder,
     /// Fewer and shorter runs.
     pub(crate) quick: bool,
+    /// As many vCPUs as this host's KVM gives to a machine.
+    pub(crate) most_vcpus: usize,
 }
 
 impl Bench {
@@ -92,42 +92,14 @@ const MEASUREMENTS: [(&str, Measure); 12] = [
     ("sched", sched::measure),
 ];
 
-#[derive(Debug, Default)]
-struct Options {
-    only: Vec<String>,
-    quick: bool,
-    json: Option<PathBuf>,
-    compare: Option<Sides>,
-}
-
-fn options() -> Option<Options> {
-    let mut options = Options::default();
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "--only" => options.only.push(words.next()?),
-            "--quick" => options.quick = true,
-            "--json" => options.json = Some(words.next()?.into()),
-            "--compare" => {
-                options.compare = Some(Sides {
-                    old: words.next()?.into(),
-                    new: words.next()?.into(),
-                });
-            }
-            _ => return None,
-        }
-    }
-    let known = |name: &String| match options.compare {
-        Some(_) => compare::knows(name),
-        None => MEASUREMENTS.iter().any(|(known, _)| known == name),
-    };
-    options.only.iter().all(known).then_some(options)
-}
-
 fn main() -> ExitCode {
-    let Some(options) = options() else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
+    let names = MEASUREMENTS.map(|(name, _)| name);
+    let options = match Options::parse(std::env::args().skip(1), &names) {
+        Ok(options) => options,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(2);
+        }
     };
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -139,23 +111,26 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> io::Result<()> {
-    if let Some(sides) = options.compare.as_ref().filter(|sides| sides.are_files()) {
-        return compare::files(sides);
-    }
+    let json = options.json.as_deref();
+    let builds = match &options.compare {
+        Some(Compared::Files(files)) => return compare::files(files, json),
+        Some(Compared::Builds(builds)) => Some(builds),
+        None => None,
+    };
     let own = std::env::current_exe()?;
     let folder = own.parent().unwrap_or(Path::new(".")).to_owned();
-    let vmm = match &options.compare {
+    let vmm = match builds {
         Some(sides) => sides.old.clone(),
         None => std::env::var_os("VMM").map_or_else(|| folder.join("vmm"), PathBuf::from),
     };
-    let newer = options.compare.as_ref().map(|sides| sides.new.clone());
+    let newer = builds.map(|sides| sides.new.clone());
     if let Some(missing) = [Some(&vmm), newer.as_ref()]
         .into_iter()
         .flatten()
         .find(|vmm| !vmm.is_file())
     {
         return Err(io::Error::other(format!(
-            "{} is not there: run `cargo build --release` first",
+            "{} is not there: run `make build` first",
             missing.display()
         )));
     }
@@ -165,6 +140,9 @@ fn run(options: &Options) -> io::Result<()> {
         disk: Folder::for_memory(folder.parent().unwrap_or(&folder))?,
         folder,
         quick: options.quick,
+        most_vcpus: vmm::host::open_kvm()
+            .map_err(io::Error::other)?
+            .get_max_vcpus(),
     };
     let host = Identity::detect();
     let cpus = std::thread::available_parallelism()?;
@@ -172,34 +150,27 @@ fn run(options: &Options) -> io::Result<()> {
         "host: {}, Linux {}, {}, {cpus} CPUs\n",
         host.kind, host.kernel, host.cpu_model
     );
-    if let Some(sides) = &options.compare {
-        return compare::builds(bench, sides, &options.only, options.json.as_deref());
+    if let Some(sides) = builds {
+        return compare::builds(bench, sides, &options.only, json);
     }
+    let mut record = Record::new(host, cpus.get(), options.quick);
+    // A file that cannot be written is better known before the hours than after them.
+    record.write(json)?;
     table::head();
-    let mut rows = Vec::new();
     for (name, measure) in MEASUREMENTS {
-        if options.only.is_empty() || options.only.iter().any(|only| only == name) {
-            measure(&bench, &mut |row| {
-                table::row(&row);
-                rows.push(row);
-            })?;
+        if !options.only.is_empty() && !options.only.iter().any(|only| only == name) {
+            continue;
         }
-    }
-    let missed = rows.iter().filter(|row| row.met() == Some(false)).count();
-    println!(
-        "\n{missed} of {} targets missed",
-        rows.iter().filter(|row| row.met().is_some()).count()
-    );
-    if let Some(path) = &options.json {
-        let rows: Vec<_> = rows.iter().map(Row::json).collect();
-        let text = json!({
-            "schema": SCHEMA,
-            "host": host,
-            "host_cpus": cpus.get(),
-            "quick": options.quick,
-            "rows": rows,
+        let ended = measure(&bench, &mut |row| {
+            table::row(&row);
+            record.row(row);
+            // The last one, below, says why.
+            let _ = record.write(json);
         });
-        std::fs::write(path, format!("{text:#}\n"))?;
+        record.ended(name, ended);
+        record.write(json)?;
     }
-    Ok(())
+    let (targets, missed) = record.targets();
+    println!("\n{missed} of {targets} targets missed");
+    record.complete()
 }

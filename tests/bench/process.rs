@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -22,7 +23,7 @@ impl Limit {
     pub(crate) fn on(child: &Child) -> Self {
         let (ended, limit) = mpsc::channel();
         let process = libc::pid_t::try_from(child.id());
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             let hangs = limit.recv_timeout(LONGEST) == Err(RecvTimeoutError::Timeout);
             if let (true, Ok(process)) = (hangs, process) {
                 // SAFETY: a signal to our own child, which nobody has waited for yet.
@@ -132,20 +133,32 @@ pub(crate) fn first_byte(command: &[String]) -> io::Result<f64> {
 
 /// Runs `command` to its end and returns what it printed.
 pub(crate) fn output(command: &[String]) -> io::Result<String> {
-    let (mut child, mut output) = spawn(command)?;
+    let mut child = start(command, Stdio::piped(), Stdio::piped())?;
     let limit = Limit::on(&child);
+    let errors = child.stderr.take().map(|mut errors| {
+        thread::spawn(move || {
+            let mut text = Vec::new();
+            // What could be read of it is as good a reason as there is.
+            let _ = errors.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        })
+    });
     let mut text = String::new();
-    output.read_to_string(&mut text)?;
+    if let Some(output) = &mut child.stdout {
+        output.read_to_string(&mut text)?;
+    }
     drop(limit);
     let status = child.wait()?;
     if status.success() {
-        Ok(text)
-    } else {
-        Err(io::Error::other(format!(
-            "{} ended with {status}",
-            shown(command)
-        )))
+        return Ok(text);
     }
+    let said = errors.and_then(|errors| errors.join().ok());
+    let said = said.unwrap_or_default();
+    Err(io::Error::other(format!(
+        "{} ended with {status}: {}",
+        shown(command),
+        said.trim_end().lines().last().unwrap_or("without a word")
+    )))
 }
 
 /// Runs `vmm run` with `options` and the payload's words, and returns its report.
@@ -155,4 +168,17 @@ pub(crate) fn report(vmm: &Path, options: &[&str], payload: &str) -> io::Result<
     command.extend(["--json", "-", "--"].map(str::to_owned));
     command.extend(payload.split(' ').map(str::to_owned));
     serde_json::from_str(&output(&command)?).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_that_fails_said_last_is_in_the_error() {
+        let script = "echo first >&2; echo last >&2; exit 3";
+        let command = ["sh", "-c", script].map(str::to_owned);
+        let error = output(&command).unwrap_err().to_string();
+        assert!(error.ends_with("exit status: 3: last"), "{error}");
+    }
 }

@@ -12,7 +12,7 @@ mod probes;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Bench;
 use change::Change;
@@ -22,20 +22,12 @@ const SCHEMA: &str = "vmm.bench-compare/1";
 const ROUNDS: usize = 31;
 
 /// What is compared.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sides {
     /// The base.
     pub(crate) old: PathBuf,
     /// What may differ from it.
     pub(crate) new: PathBuf,
-}
-
-impl Sides {
-    /// Whether they are what `make bench` has written, and not programs.
-    pub(crate) fn are_files(&self) -> bool {
-        let is_json = |path: &Path| path.extension().is_some_and(|end| end == "json");
-        is_json(&self.old) && is_json(&self.new)
-    }
 }
 
 /// Whether a probe is called `name`.
@@ -44,7 +36,7 @@ pub(crate) fn knows(name: &str) -> bool {
 }
 
 /// Compares two files.
-pub(crate) fn files(sides: &Sides) -> io::Result<()> {
+pub(crate) fn files(sides: &Sides, json: Option<&Path>) -> io::Result<()> {
     let files::Compared {
         changes,
         gone,
@@ -52,13 +44,26 @@ pub(crate) fn files(sides: &Sides) -> io::Result<()> {
     } = files::compare(&sides.old, &sides.new)?;
     change::head();
     changes.iter().for_each(Change::show);
-    for (names, whose) in [(gone, "old"), (added, "new")] {
+    for (names, whose) in [(&gone, "old"), (&added, "new")] {
         for name in names {
             println!("({name}: only in the {whose} file)");
         }
     }
     change::sum_up(&changes);
-    Ok(())
+    let only = json!({ "only_old": gone, "only_new": added });
+    write(json, &changes, only)
+}
+
+/// Writes what was found, and `more` that only this comparison has.
+fn write(file: Option<&Path>, changes: &[Change], more: Value) -> io::Result<()> {
+    let Some(file) = file else { return Ok(()) };
+    let rows: Vec<_> = changes.iter().map(Change::json).collect();
+    let mut text = json!({ "schema": SCHEMA, "rows": rows });
+    if let (Value::Object(text), Value::Object(more)) = (&mut text, more) {
+        text.extend(more);
+    }
+    std::fs::write(file, format!("{text:#}\n"))
+        .map_err(|error| io::Error::other(format!("--json {}: {error}", file.display())))
 }
 
 /// Measures both builds in turns; `bench` is the old one.
@@ -84,12 +89,7 @@ pub(crate) fn builds(
         }
     }
     change::sum_up(&changes);
-    if let Some(path) = json {
-        let rows: Vec<_> = changes.iter().map(Change::json).collect();
-        let text = json!({ "schema": SCHEMA, "quick": bench.quick, "rows": rows });
-        std::fs::write(path, format!("{text:#}\n"))?;
-    }
-    Ok(())
+    write(json, &changes, json!({ "quick": bench.quick }))
 }
 
 /// Runs one probe on both. Whoever runs second finds warmer caches, so they take turns at that too.
