@@ -65,7 +65,8 @@ long-run: build ## the same and 200 runs of an experiment: whether memory and de
 
 doc: ## API documentation into target/doc, and the book into docs/book where mdbook is installed
 	$(CARGO) doc --no-deps --workspace
-	@command -v mdbook >/dev/null && mdbook build docs || echo "mdbook is not installed: docs is plain Markdown"
+	@if command -v mdbook > /dev/null; then mdbook build docs; \
+	else echo "mdbook is not installed: docs is plain Markdown"; fi
 
 install: $(VMM) ## vmm, its manual pages and completions into PREFIX (/usr/local), below DESTDIR if that is set
 	install -D -m 755 $(VMM) "$(ROOT)/bin/vmm"
