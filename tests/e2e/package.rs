@@ -197,10 +197,16 @@ fn the_pages_exit_codes_are_those_of_the_reference_and_their_date_is_the_release
         .filter(|cell| cell.parse::<u8>().is_ok())
         .collect();
     assert_eq!(in_page, in_reference);
+    // Ends that have no code of their own.
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for end in ["(value << 1) | 1", "SIGSYS", "a shell makes 159"] {
+        assert!(words(codes).contains(end), "page: {end}");
+        assert!(words(&reference).contains(end), "reference: {end}");
+    }
     let changes = fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
     let release = changes
         .lines()
-        .find_map(|line| line.strip_prefix(&format!("## [{}] - ", env!("CARGO_PKG_VERSION"))));
+        .find_map(|line| line.strip_prefix(&format!("## {} - ", env!("CARGO_PKG_VERSION"))));
     assert!(page.contains(release.unwrap()), "{page}");
 }
 
@@ -292,6 +298,28 @@ fn a_payload_that_was_written_runs_as_a_guest_of_its_own() {
     Vmm::new("payload -o").arg(&path).finish();
     let run = Vmm::run("--vcpus 2").arg(&path);
     run.words("-- seconds=0.05").report().ended("completed", 0);
+}
+
+#[test]
+fn a_book_that_cannot_be_built_fails_and_a_missing_mdbook_does_not() {
+    let folder = Folder::new("package-doc");
+    let doc = || {
+        let mut command = Command::new("make");
+        command.arg("--directory").arg(root());
+        command.args(["doc", "CARGO=true"]);
+        command
+    };
+    let path = std::env::var("PATH").unwrap();
+    let mdbook = folder.file("mdbook", b"#!/bin/sh\nexit 1\n");
+    fs::set_permissions(&mdbook, fs::Permissions::from_mode(0o755)).unwrap();
+    let first = format!("{}:{path}", mdbook.parent().unwrap().display());
+    let failed = doc().env("PATH", first).output().unwrap();
+    assert!(!failed.status.success(), "{}", shown(&failed));
+    if Command::new("mdbook").arg("--version").output().is_err() {
+        let missing = doc().output().unwrap();
+        assert!(missing.status.success(), "{}", shown(&missing));
+        assert!(shown(&missing).contains("not installed"));
+    }
 }
 
 #[test]

@@ -37,6 +37,15 @@ const EXITS: [(Exit, &str); 5] = [
     (Exit::GuestCrashed, "The guest crashed."),
 ];
 
+/// The commands that run the user's guest in their own process, and what else may end that.
+const RUNS_A_GUEST: [&str; 3] = ["run", "restore", "receive"];
+const OTHER_ENDS: [&str; 2] = [
+    "A test image that writes a value to its debug-exit port makes the exit code itself: \
+     (value << 1) | 1, of which 8 bits remain.",
+    "A thread that makes a system call which it does not need ends the process by SIGSYS, after one \
+     line on standard error: no exit code, but a signal, of which a shell makes 159.",
+];
+
 /// Files that a command finds without being told.
 const FILES: [(&str, &[&str], &str); 3] = [
     (
@@ -128,7 +137,7 @@ fn page(mut command: Command) -> io::Result<String> {
     if is_program {
         man.render_subcommands_section(&mut page)?;
     }
-    exit_status().to_writer(&mut page)?;
+    exit_status(&name).to_writer(&mut page)?;
     if let Some(files) = files(&name) {
         files.to_writer(&mut page)?;
     }
@@ -152,13 +161,19 @@ fn synopsis(command: &mut Command) -> Roff {
     roff
 }
 
-fn exit_status() -> Roff {
+fn exit_status(command: &str) -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["EXIT STATUS"]);
     for (exit, meaning) in EXITS {
         roff.control("TP", []);
         roff.text([bold(u8::from(exit).to_string())]);
         roff.text([roman(meaning)]);
+    }
+    if command == PROGRAM || RUNS_A_GUEST.contains(&command) {
+        for end in OTHER_ENDS {
+            roff.control("PP", []);
+            roff.text([roman(end)]);
+        }
     }
     roff
 }
