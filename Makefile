@@ -77,6 +77,7 @@ install: $(VMM) ## vmm, its manual pages and completions into PREFIX (/usr/local
 	$(VMM) completions zsh > "$(SHARE)/zsh/site-functions/_vmm"
 	$(VMM) completions fish > "$(SHARE)/fish/vendor_completions.d/vmm.fish"
 	install -D -m 644 -t "$(SHARE)/doc/vmm" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT
+	install -D -m 644 -t "$(SHARE)/doc/vmm/third-party" packaging/third-party/*
 
 uninstall: ## remove what `make install` with the same PREFIX and DESTDIR has put there
 	rm -f "$(ROOT)/bin/vmm" "$(SHARE)/man/man1/vmm.1" "$(SHARE)/man/man1/vmm-"*.1 \

@@ -77,6 +77,9 @@ fn make_install_puts_everything_below_destdir_and_uninstall_takes_all_of_it_away
     .into();
     let page = |name| format!("share/man/man1/vmm-{name}.1");
     expected.extend(commands().into_iter().map(page));
+    let notices = files(&root().join("packaging/third-party"));
+    let installed = |name| format!("share/doc/vmm/third-party/{name}");
+    expected.extend(notices.into_iter().map(installed));
     let there = destdir.join("opt/vmm");
     assert_eq!(files(&there), expected);
     let installed = Command::new(there.join("bin/vmm"))
