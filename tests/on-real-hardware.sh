@@ -3,14 +3,15 @@
 # combination of --kick and --halt, the whole benchmark, the experiments; and packs what came out into one
 # file to send back. docs/guide/real-hardware.md says more.
 #
-# RESULTS names another folder than target/real-hardware.
+# RESULTS names another folder than target/real-hardware, VMM a build of vmm to use instead of a new one.
 #
 # A step that fails or takes too long is noted, and the next one runs. Nothing on the host is changed.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
+all="facts build doctor conformance locks ple tests linux experiments bench"
 usage="usage: tests/on-real-hardware.sh [--quick] [--only STEP]...
-STEP: facts, build, doctor, conformance, locks, ple, tests, linux, experiments, bench"
+STEP: $(echo "$all" | sed 's/ /, /g')"
 
 quick=
 only=
@@ -18,7 +19,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --quick) quick=--quick ;;
     --only)
-      case " facts build doctor conformance locks ple tests linux experiments bench " in
+      case " $all " in
         *" ${2:-} "*) only="$only $2" ;;
         *) echo "$usage" >&2; exit 2 ;;
       esac
@@ -29,51 +30,75 @@ while [ $# -gt 0 ]; do
   shift
 done
 
-vmm=$PWD/target/release/vmm
-bench=target/release/bench
+cargo=${CARGO:-cargo}
+HOME=${HOME:-/}
+# Every build below, made by make or not, goes to the same place.
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
+export LC_ALL=C CARGO_TERM_COLOR=never RUST_BACKTRACE=0
+given=${VMM:-}
+vmm=${given:-$CARGO_TARGET_DIR/release/vmm}
+bench=$CARGO_TARGET_DIR/release/bench
 parent=${RESULTS:-$PWD/target/real-hardware}
 name=vmm-real-hardware-$(date -u +%Y%m%d-%H%M%S)
 out=$parent/$name
 steps=$out/steps.txt
-cargo=${CARGO:-cargo}
-HOME=${HOME:-/}
-export LC_ALL=C CARGO_TERM_COLOR=never RUST_BACKTRACE=0
-mkdir -p "$out"
-: > "$steps"
+mkdir -p "$out" && : > "$steps" || exit 1
+missing=
 
-# Longest that a step may take, in seconds: in a hurry, and else.
+say() {
+  echo "on-real-hardware: $*" >&2
+}
+
+# In a hurry the first, and else the second.
 limit() {
   if [ -n "$quick" ]; then echo "$1"; else echo "$2"; fi
 }
 
-# step NAME SECONDS COMMAND...: output into NAME.txt, one line into steps.txt.
+# step NAME SECONDS: runs step_NAME, whose output goes into NAME.txt, and adds a line to steps.txt. The
+# seconds are the longest that all of it may take.
 step() {
   step=$1
   seconds=$2
-  shift 2
-  if [ -n "$only" ]; then
-    case " $only " in
-      *" $step "*) ;;
-      *) return ;;
-    esac
-  fi
-  echo "$step ..." >&2
+  case " ${only:-$all} " in
+    *" $step "*) ;;
+    *) return ;;
+  esac
   begin=$(date +%s)
-  if command -v "step_$step" > /dev/null; then
-    # A function cannot be handed to timeout(1); its commands have limits of their own.
-    "step_$step" "$seconds" > "$out/$step.txt" 2>&1
-  else
-    timeout --kill-after=10 "$seconds" "$@" > "$out/$step.txt" 2>&1
-  fi
+  case $step in
+    facts | build) ;;
+    *)
+      if [ ! -x "$vmm" ]; then
+        missing=yes
+        printf '%-12s %6s s  %s\n' "$step" 0 "not run: there is no vmm" | tee -a "$steps" >&2
+        return
+      fi
+      ;;
+  esac
+  echo "$step ..." >&2
+  "step_$step" > "$out/$step.txt" 2>&1
   code=$?
   took=$(($(date +%s) - begin))
   case $code in
     0) said=done ;;
     77) said="not possible here: $(tail -n 1 "$out/$step.txt")" ;;
-    124 | 137) said="took longer than $seconds s" ;;
+    124 | 137) said="ended after $took s, of the $seconds s that it may take" ;;
     *) said="exit code $code" ;;
   esac
   printf '%-12s %6s s  %s\n' "$step" "$took" "$said" | tee -a "$steps" >&2
+}
+
+# What the step under way has left, in seconds.
+left() {
+  echo $((begin + seconds - $(date +%s)))
+}
+
+# within SECONDS COMMAND...: not longer than that, and not longer than the step has left; 124 if it would be.
+within() {
+  most=$(left)
+  [ "$most" -gt 0 ] || return 124
+  [ "$1" -gt "$most" ] || most=$1
+  shift
+  timeout --kill-after=10 "$most" "$@"
 }
 
 # One heading and what a command says, as far as there is such a command.
@@ -118,13 +143,18 @@ step_facts() {
 }
 
 step_build() {
-  timeout 3600 "$cargo" build --release -p vmm &&
-    timeout 3600 "$cargo" build --release -p vmm-tests --bins &&
-    "$vmm" --version
+  if [ -z "$given" ]; then
+    within "$seconds" make build || return
+  fi
+  within "$seconds" "$cargo" build --release -p vmm-tests --bins && "$vmm" --version
 }
 
 step_doctor() {
-  timeout "$1" "$vmm" doctor --json "$out/doctor.json" && timeout "$1" "$vmm" doctor
+  within "$seconds" "$vmm" doctor --json "$out/doctor.json" && within "$seconds" "$vmm" doctor
+}
+
+step_conformance() {
+  within "$seconds" "$vmm" conformance --json "$out/conformance.json"
 }
 
 # Every lock under every way to kick and to halt, in both rings, at once and twice the CPUs.
@@ -139,7 +169,8 @@ step_locks() {
           for lock in pv-ticket pv-ticket-head pv-qspinlock; do
             file=$lock-$vcpus-$kick-$halt-ring$ring
             code=0
-            timeout 60 "$vmm" run --vcpus "$vcpus" --kick "$kick" --halt "$halt" --serial null --timeout 30 \
+            [ "$(left)" -gt 0 ] || return 124
+            within 60 "$vmm" run --vcpus "$vcpus" --kick "$kick" --halt "$halt" --serial null --timeout 30 \
               --json "$out/locks/$file.json" -- lock="$lock" ring="$ring" mortal=0 seconds="$(limit 0.3 2)" \
               > "$out/locks/$file.txt" 2>&1 || code=$?
             printf '%-14s %4s vCPUs  kick %s halt %s ring %s: %s\n' "$lock" "$vcpus" "$kick" "$halt" "$ring" \
@@ -164,7 +195,8 @@ step_ple() {
       file=$ple-$lock-$(ls "$out/ple-hardware" | wc -l)
       echo "--ple $ple, $lock, $((cpus * 2)) vCPUs"
       code=0
-      timeout 60 "$vmm" run --vcpus $((cpus * 2)) --ple "$ple" --serial null --timeout 30 \
+      [ "$(left)" -gt 0 ] || return 124
+      within 60 "$vmm" run --vcpus $((cpus * 2)) --ple "$ple" --serial null --timeout 30 \
         --json "$out/ple-hardware/$file.json" -- lock="$lock" mortal=0 settle=0.5 seconds="$(limit 0.5 3)" \
         > "$out/ple-hardware/$file.txt" 2>&1 || code=$?
       grep -E '^(vmm:|acquired|exits|FAILED|HUNG)' "$out/ple-hardware/$file.txt"
@@ -175,63 +207,101 @@ step_ple() {
   return $bad
 }
 
-# In a hurry only the files in which something is skipped somewhere.
+# In a hurry only what skips something somewhere: suites, which are files or folders, and unit tests.
 step_tests() {
   if [ -n "$quick" ]; then
-    set -- $(grep -l 'skip(\|SKIPPED' tests/e2e/*.rs | sed 's|.*/\(.*\)\.rs|--test \1|')
-    timeout 3000 "$cargo" test --no-fail-fast -p vmm "$@"
+    set -- -p vmm --lib
+    for suite in tests/e2e/*; do
+      suite=${suite##*/}
+      ! grep -rqE 'skip\(|SKIPPED' "tests/e2e/$suite" || set -- "$@" --test "${suite%.rs}"
+    done
   else
-    timeout 7200 "$cargo" test --no-fail-fast --workspace
+    set -- --workspace
   fi
+  # A unit test's reason is in what the harness keeps of a test that passes.
+  within "$seconds" "$cargo" test --no-fail-fast "$@" -- --show-output
   code=$?
   echo
   echo "## still skipped"
   # A copy: this goes to the same file.
   cp "$out/tests.txt" "$out/tests-so-far"
-  grep -a '^skipped: ' "$out/tests-so-far" | sort -u
+  grep -aoE '(skipped|SKIPPED): .*' "$out/tests-so-far" | sort -u
   rm "$out/tests-so-far"
   return $code
 }
 
 step_linux() {
-  timeout "$1" tests/linux/run
+  within "$seconds" tests/linux/run || return
+  ! grep -q '^SKIPPED' "$out/linux.txt" || return 77
 }
 
+# The built-in ones, and the collapse on all CPUs rather than on two.
 step_experiments() {
-  set -- --repetitions "$(limit 2 5)" --seconds "$(limit 0.3 2)"
   mkdir -p "$out/experiments"
   bad=0
   for experiment in overcommit ple kick-yield; do
-    timeout "$(limit 900 14400)" "$vmm" experiment $experiment --output "$out/experiments/$experiment" "$@" &&
-      "$vmm" report "$out/experiments/$experiment" || bad=1
+    run_experiment $experiment $experiment || bad=1
   done
+  cpus=$(nproc)
+  most=$("$vmm" doctor --json - | sed -n '/"id": "max_vcpus"/,/}/s/.*"answer": "\([0-9]*\)".*/\1/p')
+  vcpus=
+  for factor in 1 2 4 8; do
+    [ $((cpus * factor)) -gt "${most:-1024}" ] || vcpus=$vcpus,$((cpus * factor))
+  done
+  run_experiment overcommit overcommit-all-cpus --set "pcpus=$cpus" --set "vcpus=${vcpus#,}" || bad=1
+  [ "$(left)" -gt 0 ] || return 124
   return $bad
+}
+
+# run_experiment NAME FOLDER [OPTION]...: the experiment and its report.
+run_experiment() {
+  experiment=$1
+  folder=$out/experiments/$2
+  shift 2
+  echo "## ${folder##*/}"
+  within "$seconds" "$vmm" experiment "$experiment" --output "$folder" \
+    --repetitions "$(limit 2 5)" --seconds "$(limit 0.3 2)" "$@" &&
+    within 300 "$vmm" report "$folder"
 }
 
 step_bench() {
   # shellcheck disable=SC2086 # nothing or one word
-  timeout "$1" $bench $quick --json "$out/bench.json"
+  within "$seconds" env VMM="$vmm" "$bench" $quick --json "$out/bench.json"
 }
 
 step facts 60
 step build 7200
-if [ ! -x "$vmm" ]; then
-  echo "on-real-hardware: there is no $vmm, so nothing else can run; see $out/build.txt" >&2
-fi
 step doctor 120
-step conformance 600 "$vmm" conformance --json "$out/conformance.json"
-step locks 0
-step ple 0
-step tests 0
+step conformance 600
+step locks "$(limit 900 3600)"
+step ple "$(limit 300 900)"
+step tests "$(limit 3000 7200)"
 step linux "$(limit 1800 3600)"
-step experiments 0
+step experiments "$(limit 2700 14400)"
 step bench "$(limit 2400 7200)"
+if [ -n "$missing" ]; then
+  say "there is no $vmm; what needs one has not been run. What the build said is in $out/build.txt"
+fi
+
+# A host may be called what the results are full of anyhow, as kvm or linux; then it stays. The longer name
+# first: the shorter one is its beginning.
+taken_out="The host's name and the paths of checkout and home are taken out."
+names=
+for word in $({ uname -n; uname -n | cut -d . -f 1; } | sort -ru); do
+  if grep -rqwiF -e "$word" README.md docs guest-payload/src vmm/src tests "$out/facts.txt" 2> /dev/null; then
+    taken_out="The paths of checkout and home are taken out. The host's name, $word, is a word that stands in results
+wherever they come from: it is NOT taken out."
+    say "the host's name, $word, is a word that stands in results wherever they come from: it is not taken out"
+  else
+    names="$names $word"
+  fi
+done
 
 cat > "$out/README.md" <<END
 # What vmm did on a host
 
 Made by \`tests/on-real-hardware.sh $quick\` of revision $("$vmm" --version 2> /dev/null || git rev-parse HEAD).
-The host's name and the paths of checkout and home are taken out.
+$taken_out
 
 \`\`\`text
 $(cat "$steps")
@@ -247,30 +317,41 @@ $(cat "$steps")
 | ple.txt, ple-hardware/ | the processor's pause-loop exits on and off; a report each |
 | tests.txt | the test suite; what was still skipped is at its end |
 | linux.txt | an unmodified Linux, where its kernel could be built |
-| experiments.txt, experiments/ | overcommit, ple and kick-yield: records, tables, report.html |
+| experiments.txt, experiments/ | overcommit, ple and kick-yield, and overcommit on all CPUs: records, tables, report.html |
 | bench.txt, bench.json | \`make bench\`; tests/bench-to-markdown makes a page of it |
 END
 
-# The host's name and where the checkout lies say nothing about the numbers.
+# Whole words, and paths from their beginning: /vmm is not in target/release/vmm.
 literally() {
   printf '%s\n' "$1" | sed 's/[][\\.*^$|]/\\&/g'
 }
-host=$(literally "$(uname -n)")
-set -- -e "s|$(literally "$PWD")|.|g"
+set -- -e "s|\B$(literally "$PWD")\b|.|g"
 # A home that is / is in every path.
-[ ${#HOME} -le 1 ] || set -- "$@" -e "s|$(literally "$HOME")|~|g"
-# JSON's keys stay as they are, whatever the host is called.
-set -- "$@" -e "s|\\b$host\\b|HOST|g" -e "s|\"\([^\"]*\)\\bHOST\\b\([^\"]*\"[[:space:]]*:\)|\"\1$(uname -n)\2|g"
-find "$out" -type f | while read -r file; do
-  sed -i "$@" "$file"
+[ ${#HOME} -le 1 ] || set -- "$@" -e "s|\B$(literally "$HOME")\b|~|g"
+for word in $names; do
+  set -- "$@" -e "s|\b$(literally "$word")\b|HOST|g"
 done
+if ! find "$out" -type f -exec sed -i "$@" {} +; then
+  say "names and paths could not be taken out of all files in $out: nothing is packed"
+  exit 1
+fi
 
 cd "$parent" || exit 1
-if command -v zstd > /dev/null; then
-  archive=$name.tar.zst
-  tar -cf - "$name" | zstd -q -19 -o "$archive"
-else
-  archive=$name.tar.gz
-  tar -czf "$archive" "$name"
+archive=$name.tar
+if ! tar -cf "$archive" "$name"; then
+  say "$parent/$archive could not be written; the results are in $out"
+  exit 1
 fi
-echo "packed into $parent/$archive, $(du -h "$archive" | cut -f 1)" >&2
+if command -v zstd > /dev/null; then
+  pack="zstd -q -19 --rm"
+  packed=$archive.zst
+else
+  pack=gzip
+  packed=$archive.gz
+fi
+if ! $pack "$archive"; then
+  say "$parent/$packed could not be written; the results are in $out and $archive"
+  exit 1
+fi
+echo "packed into $parent/$packed, $(du -h "$packed" | cut -f 1)" >&2
+[ -z "$missing" ]
