@@ -3,6 +3,7 @@
 
 mod book;
 mod cli;
+mod doctor;
 mod experiments;
 mod guest_abi;
 mod guest_arguments;

@@ -19,7 +19,7 @@ pub(super) fn immediate_exit(host: &Host) -> Result<Finding, HostError> {
     let left = vcpu.enter()?.is_none() && vcpu.regs()?.rip == CODE;
     Ok(Finding::either(
         left,
-        "a vCPU can be stopped without a race; a snapshot could finish its last I/O first",
+        "`vmm pause` and `snapshot` stop a vCPU without a race, its last I/O finished",
         "a stop may race with KVM_RUN: a vCPU may run one more exit",
     ))
 }

@@ -46,8 +46,8 @@ pub(super) fn kick_wakes(host: &Host) -> Result<Finding, HostError> {
     let exit = exit.map_err(|_| HostError::Unexpected("the vCPU thread panicked".to_owned()))??;
     Ok(Finding::either(
         taken? == 1 && exit == Exit::out(PORT),
-        "`--kick vmm --halt kvm` works, and a restored vCPU could be given its kick back",
-        "only `--halt vmm` can wake a vCPU here; a restore could not repair a lost kick",
+        "`--kick vmm --halt kvm` works, and `vmm restore` gives a vCPU its hidden kick back",
+        "only `--halt vmm` can wake a vCPU here, and keeps its kick through a restore",
     ))
 }
 
@@ -108,8 +108,8 @@ pub(super) fn peek(host: &Host) -> Result<Finding, HostError> {
     let with_kick = peek_at(&vcpu)?;
     Ok(Finding::either(
         !without_kick && with_kick,
-        "a snapshot could see a kick that came before its HLT, and carry it over",
-        "a snapshot could not see such a kick, so a restore would kick every vCPU",
+        "`vmm snapshot` and `migrate` see a kick that came before its HLT, and carry it over",
+        "`vmm snapshot` and `migrate` lose such a kick under `--halt kvm`; `--halt vmm` keeps it",
     ))
 }
 

@@ -50,7 +50,7 @@ pub(super) fn at_cpl3(host: &Host) -> Result<Finding, HostError> {
     Ok(if rax == (-KVM_EPERM).cast_unsigned() {
         Finding::value(
             "-EPERM",
-            "as KVM has it: from ring 3, `--kick kvm` would have to enter ring 0 for a kick",
+            "as KVM has it: under `--kick kvm` the payload goes to ring 0 for a kick from ring 3",
         )
     } else {
         Finding::value(
@@ -85,8 +85,8 @@ pub(super) fn breakpoint(host: &Host) -> Result<Finding, HostError> {
     let goes_on = stopped && vcpu.run(CPU_TIME)? == Exit::out(PORT);
     Ok(Finding::either(
         stopped && untouched && goes_on,
-        "a VMM could take the kick of an unmodified kernel",
-        "no VMM could take an unmodified kernel's kick; `--kick vmm` needs a stub page",
+        "`--kick vmm` takes the kick of an unmodified kernel, found by its symbol or `--kick-site`",
+        "an unmodified kernel's kick cannot be taken: `--kick vmm` needs a stub page",
     ))
 }
 
@@ -102,10 +102,14 @@ pub(super) fn xen_intercept(host: &Host) -> Result<Finding, HostError> {
     };
     Ok(Finding::either(
         handed_out,
-        "a `vmcall` could be taken by the VMM through KVM's Xen support",
+        "`--xen` takes a guest's own `vmcall` through KVM's Xen support",
         match host.kind {
-            Kind::Pvm => "PVM has none of KVM's Xen support",
-            _ => "KVM is built without CONFIG_KVM_XEN; stub page and breakpoint remain",
+            Kind::Pvm => {
+                "PVM has none of KVM's Xen support: `--xen` takes calls through its hypercall page only"
+            }
+            _ => {
+                "KVM is built without CONFIG_KVM_XEN: `--xen` takes calls through its hypercall page only"
+            }
         },
     ))
 }

@@ -23,8 +23,8 @@ pub(super) fn dirty_log(host: &Host) -> Result<Finding, HostError> {
     let cleared = pages_in_log(&vm)? & 1 << DATA_PAGE == 0;
     Ok(Finding::either(
         seen && cleared,
-        "live migration could send what changed",
-        "live migration could not know what changed; only a stopped guest could be moved",
+        "`vmm migrate` sends what changed while the guest runs",
+        "`vmm migrate` cannot know what changed; `vmm snapshot` moves a guest that is stopped",
     ))
 }
 
@@ -35,8 +35,8 @@ pub(super) fn dirty_ring(host: &Host) -> Result<Finding, HostError> {
         .any(|cap| vm.enable(cap, RING_BYTES.into()).is_ok());
     Ok(Finding::either(
         enabled && page_in_ring(host, &vm)?,
-        "live migration could use the ring: its cost follows the pages written, not the memory size",
-        "live migration would use the dirty log",
+        "`vmm migrate` does without it, and uses the dirty log",
+        "`vmm migrate` needs only the dirty log",
     ))
 }
 

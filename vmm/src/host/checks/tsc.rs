@@ -16,8 +16,8 @@ pub(super) fn khz(host: &Host) -> Result<Finding, HostError> {
         && vcpu.fd().get_tsc_khz().step("KVM_GET_TSC_KHZ")? == slower;
     Ok(Finding::either(
         scaled,
-        "a guest could be restored on a host with another TSC rate",
-        "a guest could be restored only where the TSC has the rate it was saved with",
+        "`vmm restore` takes a guest from a host with another TSC rate",
+        "`vmm restore` takes a guest only where the TSC has the rate that it was saved with",
     ))
 }
 
@@ -35,7 +35,7 @@ pub(super) fn offset(host: &Host) -> Result<Finding, HostError> {
     };
     Ok(Finding::either(
         works,
-        "the TSCs of all vCPUs could stay in step across a restore",
-        "a restore would write the TSC MSR of each vCPU, and they could drift apart by microseconds",
+        "`vmm restore` sets the TSCs of all vCPUs in step, as they were saved",
+        "`vmm restore` cannot keep the TSCs in step: a guest reads the host's own, or one written for each vCPU",
     ))
 }
