@@ -19,6 +19,9 @@ struct Forged {
     memory_pages: usize,
 }
 
+/// A kind that this vmm does not know, and that the next ones do not get.
+const NEWER: u32 = 999;
+
 fn entry(kind: u32, content: &[u8]) -> (RawEntry, Vec<u8>) {
     let entry = RawEntry {
         kind: kind.into(),
@@ -158,11 +161,11 @@ fn a_header_with_a_good_crc_can_lie_in_no_field() {
 
 #[test]
 fn an_unknown_section_is_refused_by_number_or_skipped_if_it_is_optional() {
-    let mut unknown = entry(9, b"from the future");
+    let mut unknown = entry(NEWER, b"from the future");
     assert_eq!(
         Forged::with(unknown.clone()).refusal(),
         format!(
-            "section 9 is not known to this vmm ({}); it was written by vmm 9.8.7; use that version",
+            "section {NEWER} is not known to this vmm ({}); it was written by vmm 9.8.7; use that version",
             env!("CARGO_PKG_VERSION")
         )
     );
@@ -170,17 +173,20 @@ fn an_unknown_section_is_refused_by_number_or_skipped_if_it_is_optional() {
     let bytes = Forged::with(unknown).bytes();
     let read = Metadata::from_bytes(&bytes).unwrap();
     assert_eq!(read.sections().len(), 3);
-    assert_eq!(read.sections()[1].label.to_string(), "kind 9, instance 0");
+    assert_eq!(
+        read.sections()[1].label.to_string(),
+        format!("kind {NEWER}, instance 0")
+    );
 }
 
 #[test]
 fn a_skipped_section_is_checked_all_the_same() {
-    let mut unknown = entry(9, b"from the future");
+    let mut unknown = entry(NEWER, b"from the future");
     unknown.0.flags = 1.into();
     unknown.0.crc32 = 1.into();
     let text = Forged::with(unknown).refusal();
     assert!(
-        text.starts_with("section 1 (kind 9, instance 0): CRC "),
+        text.starts_with(&format!("section 1 (kind {NEWER}, instance 0): CRC ")),
         "{text}"
     );
 }
