@@ -149,9 +149,7 @@ fn wait_for(child: Child, line: String, limit: Duration) -> Finished {
     let (done, is_done) = std::sync::mpsc::channel::<()>();
     let guard = std::thread::spawn(move || {
         if is_done.recv_timeout(limit).is_err() {
-            let _ = Command::new("kill")
-                .args(["-KILL", &id.to_string()])
-                .status();
+            signal("KILL", id);
         }
     });
     let output = child.wait_with_output().expect("vmm can be waited for");
@@ -294,6 +292,14 @@ impl Report {
         );
         self
     }
+}
+
+/// Sends a process a signal, as in `TERM`, and says whether there was one to send it to. By the shell,
+/// which has that inside: not every machine has the program.
+pub fn signal(name: &str, process: u32) -> bool {
+    let kill = format!("kill -s {name} {process}");
+    let status = Command::new("sh").args(["-c", &kill]).status();
+    status.is_ok_and(|status| status.success())
 }
 
 /// Says why something is not tested here, where a person looks, and never silently.

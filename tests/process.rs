@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Child;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use vmm::control::client::{self, Client};
 use vmm::control::{MigrateDone, MigrateRequest, PayloadState, PayloadStatus, State};
 
-use crate::command::{Finished, Vmm, wait};
+use crate::command::{Finished, Vmm, signal, wait};
 
 /// Whoever makes no progress for so long has failed. Nothing that works comes near it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -112,10 +112,7 @@ impl Process {
 
     /// Sends it a signal, as in `TERM`.
     pub fn signal(&self, name: &str) {
-        let kill = Command::new("kill")
-            .args([&format!("-{name}"), &self.pid.to_string()])
-            .status();
-        assert!(kill.unwrap().success(), "kill -{name}: {}", self.line);
+        assert!(signal(name, self.pid), "{name}: {}", self.line);
     }
 
     /// A connection to its API, which it has from its start.

@@ -3,10 +3,9 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::process::Command;
 
 use serde_json::Value;
-use vmm_tests::command::{Folder, Vmm, wait};
+use vmm_tests::command::{self, Folder, Vmm, wait};
 use vmm_tests::elf::Elf;
 use vmm_tests::guest_code;
 
@@ -161,10 +160,7 @@ fn interrupted_by(signal: &str) {
     let mut line = String::new();
     stdout.read_line(&mut line).unwrap();
     assert_eq!(line, "\n");
-    let kill = Command::new("kill")
-        .args(["-s", signal, &child.id().to_string()])
-        .status();
-    assert!(kill.unwrap().success());
+    assert!(command::signal(signal, child.id()));
     let mut table = String::new();
     stdout.read_to_string(&mut table).unwrap();
     let ended = wait(child, vmm.line());
@@ -211,10 +207,7 @@ fn a_reader_that_stalls_does_not_keep_a_run_from_ending() {
     while written() <= 15 * 4096 {
         std::thread::yield_now();
     }
-    let kill = Command::new("kill")
-        .args(["-s", "TERM", &child.id().to_string()])
-        .status();
-    assert!(kill.unwrap().success());
+    assert!(command::signal("TERM", child.id()));
     let ended = wait(child, vmm.line());
     drop(unread);
     assert_eq!(ended.code, 1, "{ended}");

@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use vmm_tests::command::{Folder, Report, Vmm, skip, wait};
+use vmm_tests::command::{Folder, Report, Vmm, signal, skip, wait};
 
 const SCHEMA: &str = include_str!("../../docs/reference/soak.schema.json");
 /// Whatever has not happened by then never will.
@@ -285,19 +285,12 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn send(signal: &str, child: &Child) {
-    let sent = Command::new("kill")
-        .args([signal, &child.id().to_string()])
-        .status();
-    assert!(sent.unwrap().success());
-}
-
 #[test]
 fn ctrl_c_ends_it_with_a_report_and_leaves_nothing() {
     for mode in ["snapshot", "migrate"] {
         let folder = Folder::new(&format!("soak-interrupt-{mode}"));
         let (child, own, machines) = endless(&folder, mode);
-        send("-INT", &child);
+        assert!(signal("INT", child.id()));
         let finished = wait(child, format!("vmm soak --mode {mode}"));
         assert_eq!(finished.code, 1, "{finished}");
         let json: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
@@ -312,7 +305,7 @@ fn ctrl_c_ends_it_with_a_report_and_leaves_nothing() {
 fn no_machine_survives_a_soak_that_is_killed() {
     let folder = Folder::new("soak-killed");
     let (mut child, _, machines) = endless(&folder, "snapshot");
-    send("-KILL", &child);
+    assert!(signal("KILL", child.id()));
     child.wait().unwrap();
     until("the machines' end", || {
         machines.iter().all(|machine| is_gone(machine))

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
-use vmm_tests::command::{Folder, Vmm, binary};
+use vmm_tests::command::{self, Folder, Vmm, binary};
 use vmm_tests::process::Process;
 
 /// Long enough for whoever looks; ended by the test.
@@ -150,9 +150,7 @@ fn ctrl_c_is_a_good_end() {
         let machine = Machine::start("stats-signal", "vmm");
         let (mut child, mut lines) = machine.watch("");
         lines.next().unwrap();
-        let mut kill = Command::new("kill");
-        kill.args([&format!("-{signal}"), &child.id().to_string()]);
-        assert!(kill.status().unwrap().success());
+        assert!(command::signal(signal, child.id()));
         assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}");
     }
 }

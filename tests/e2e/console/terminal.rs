@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use vmm_tests::command::{Finished, Folder, binary};
+use vmm_tests::command::{self, Finished, Folder, binary};
 
 use super::{ECHO_DONE, echo, finish, read_until};
 
@@ -50,9 +50,7 @@ impl Terminal {
 
     fn signal(&self, name: &str) {
         let pid = fs::read_to_string(self.folder.path("pid")).unwrap();
-        let args = [&format!("-{name}"), pid.trim()];
-        let kill = Command::new("kill").args(args).status();
-        assert!(kill.unwrap().success());
+        assert!(command::signal(name, pid.trim().parse().unwrap()));
     }
 
     fn wait_until_raw(&self) {

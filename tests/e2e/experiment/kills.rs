@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use vmm_tests::command::wait;
+use vmm_tests::command::{signal, wait};
 
 use super::{Case, LIMIT, TINY, assert_done, numbers, whole_lines};
 
@@ -101,7 +101,7 @@ fn await_run(experiment: u32, is_due: impl Fn(u32) -> bool) -> u32 {
 /// Ends the first run of `case` from outside as soon as it `is_due`.
 fn assert_repeats_what_is_ended(case: &Case, is_due: impl Fn(u32) -> bool) {
     let child = case.vmm("").spawn();
-    signal("-TERM", await_run(child.id(), is_due));
+    assert!(signal("TERM", await_run(child.id(), is_due)));
     let finished = wait(child, "interrupted".to_owned());
     assert_eq!(finished.code, 1, "{finished}");
     assert_eq!(case.results(), b"");
@@ -124,19 +124,12 @@ fn is_there(process: u32) -> bool {
         .is_some_and(|rest| !rest.trim().starts_with('Z') && !rest.is_empty())
 }
 
-fn signal(name: &str, process: u32) {
-    let status = Command::new("kill")
-        .args([name, &process.to_string()])
-        .status();
-    assert!(status.unwrap().success());
-}
-
 #[test]
 fn an_interrupt_drops_the_run_under_way_and_the_same_command_goes_on() {
     let case = Case::new("interrupt", &TINY.replace("0.02", "30"));
     let child = case.vmm("").spawn();
     let run = await_run(child.id(), |_| true);
-    signal("-INT", child.id());
+    assert!(signal("INT", child.id()));
     let finished = wait(child, "interrupted".to_owned());
     assert_eq!(finished.code, 1, "{finished}");
     assert!(finished.stderr.contains("goes on from here"), "{finished}");
