@@ -325,9 +325,21 @@ END
 literally() {
   printf '%s\n' "$1" | sed 's/[][\\.*^$|]/\\&/g'
 }
-set -- -e "s|\B$(literally "$PWD")\b|.|g"
-# A home that is / is in every path.
-[ ${#HOME} -le 1 ] || set -- "$@" -e "s|\B$(literally "$HOME")\b|~|g"
+# The beginning of a path of one name alone, as /vmm, may be the middle of another.
+beginning() {
+  case $1 in
+    /*/*) literally "$1" ;;
+    *) printf '\\B%s' "$(literally "$1")" ;;
+  esac
+}
+set --
+for path in "$(pwd -P)" "$PWD"; do
+  set -- "$@" -e "s|$(beginning "$path")\b|.|g"
+done
+for path in "$(cd -P "$HOME" && pwd)" "$HOME"; do
+  # A home that is / is in every path.
+  [ ${#path} -le 1 ] || set -- "$@" -e "s|$(beginning "$path")\b|~|g"
+done
 for word in $names; do
   set -- "$@" -e "s|\b$(literally "$word")\b|HOST|g"
 done

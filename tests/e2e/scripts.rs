@@ -87,7 +87,8 @@ const CALLED: &str =
 fn what_a_real_host_sends_back_does_not_name_it() {
     // In two pieces: a name that stands in the sources is a word of the results.
     let name = ["zeb", "ra7"].concat();
-    let says = format!("echo built on {name}.example.org alias {name}; false");
+    let says =
+        format!("echo built on {name}.example.org alias {name}; echo -L$PWD/x 'a\\n'$PWD/y; false");
     let mut script = RealHardware::new("scripts-name", "--quick --only facts --only build")
         .instead(
             "uname",
@@ -99,6 +100,7 @@ fn what_a_real_host_sends_back_does_not_name_it() {
     assert!(script.result("facts.txt").contains("## lscpu\n"), "{said}");
     let built = script.result("build.txt");
     assert!(built.contains("built on HOST alias HOST"), "{built}");
+    assert!(built.contains("-L./x"), "{built}");
     let checkout = fs::canonicalize(root()).unwrap();
     let checkout = checkout.display().to_string();
     assert!(!built.contains(&checkout), "{built}");

@@ -36,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Client {
     path: PathBuf,
     link: Link,
+    /// Whether the last answer has not come, or not whole.
+    is_broken: bool,
 }
 
 /// Why there is no answer, or not the one that was asked for.
@@ -114,6 +116,8 @@ fn lines(details: &[String]) -> String {
 enum Asked {
     /// Answered at once, and no other if it is done twice.
     AtOnce,
+    /// Answered at once, and not to be done twice: somebody else may have undone it meanwhile.
+    Once,
     /// Answered when it is done, and not to be done twice.
     Operation,
 }
@@ -127,6 +131,7 @@ impl Client {
         Ok(Self {
             path: path.to_path_buf(),
             link: open(path)?,
+            is_broken: false,
         })
     }
 
@@ -151,7 +156,7 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub fn pause(&mut self) -> Result<(), Error> {
-        self.order("/pause")
+        self.order("/pause", Asked::AtOnce)
     }
 
     /// Lets paused vCPUs go on.
@@ -159,7 +164,7 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub fn resume(&mut self) -> Result<(), Error> {
-        self.order("/resume")
+        self.order("/resume", Asked::Once)
     }
 
     /// Ends the machine.
@@ -167,7 +172,7 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub fn stop(&mut self) -> Result<(), Error> {
-        self.order("/stop")
+        self.order("/stop", Asked::Once)
     }
 
     /// Saves the machine; returns when it is saved.
@@ -186,8 +191,8 @@ impl Client {
         self.call("PUT", "/migrate", Some(request), Asked::Operation)
     }
 
-    fn order(&mut self, path: &str) -> Result<(), Error> {
-        let done: serde_json::Value = self.call("PUT", path, None::<&()>, Asked::AtOnce)?;
+    fn order(&mut self, path: &str, asked: Asked) -> Result<(), Error> {
+        let done: serde_json::Value = self.call("PUT", path, None::<&()>, asked)?;
         drop(done);
         Ok(())
     }
@@ -219,9 +224,13 @@ impl Client {
     /// Sends `request`, and where the connection ends it can be sent again, once more.
     fn ask(&mut self, request: &[u8], asked: Asked) -> Result<Answer, Error> {
         let patience = match asked {
-            Asked::AtOnce => Some(PATIENCE),
+            Asked::AtOnce | Asked::Once => Some(PATIENCE),
             Asked::Operation => None,
         };
+        // Its answer may come yet, and would be taken for that of another request.
+        if self.is_broken {
+            self.reconnect()?;
+        }
         let mut answer = self.link.exchange(request, patience);
         if matches!(
             (&answer, asked),
@@ -230,6 +239,7 @@ impl Client {
             self.reconnect()?;
             answer = self.link.exchange(request, patience);
         }
+        self.is_broken = answer.is_err();
         answer.map_err(|broken| match broken {
             Broken::Unread | Broken::Unanswered => self.unanswered(),
             broken => self.error(broken),
@@ -255,11 +265,15 @@ impl Client {
             Error::NoSocket(_) | Error::NobodyListens(_) => ended(),
             error => error,
         })?;
-        // A process of later makes its socket where that of an earlier one was.
-        if link.listener() != self.link.listener() {
-            return Err(ended());
+        match (self.link.listener(), link.listener()) {
+            (Some(before), Some(now)) if before == now => {}
+            // A process of later makes its socket where that of an earlier one was.
+            (Some(_), Some(_)) => return Err(ended()),
+            // In another PID namespace: whoever that is.
+            _ => return Err(Error::Unanswered(self.path.clone())),
         }
         self.link = link;
+        self.is_broken = false;
         Ok(())
     }
 

@@ -256,6 +256,34 @@ fn what_may_have_been_done_is_asked_again_only_if_that_is_no_harm() {
     });
 }
 
+fn answers_with_too_much(mut stream: UnixStream) {
+    read(&stream);
+    // The rest would be the answer to what is asked next.
+    let _ = stream.write_all(&[b"no answer\r\n\r\n", DONE].concat());
+}
+
+#[test]
+fn what_comes_late_is_nobodys_answer() {
+    in_time(|| {
+        served(&[answers_with_too_much, answers], |mut client| {
+            let error = client.pause().unwrap_err();
+            assert!(matches!(error, Error::NotAVmm { .. }), "{error}");
+            client.resume().unwrap();
+        });
+    });
+}
+
+#[test]
+fn what_somebody_may_have_undone_is_not_asked_again() {
+    in_time(|| {
+        let error = served(&[closes_when_it_has_read, says_how_it_is], |mut client| {
+            client.resume()
+        });
+        let error = error.unwrap_err();
+        assert!(matches!(error, Error::Unanswered(_)), "{error}");
+    });
+}
+
 #[test]
 fn who_never_answers_is_not_asked_for_ever() {
     in_time(|| {

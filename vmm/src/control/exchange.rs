@@ -79,9 +79,9 @@ impl Link {
         Ok(Self { stream, listener })
     }
 
-    /// The process that made the socket.
-    pub(super) fn listener(&self) -> libc::pid_t {
-        self.listener
+    /// The process that made the socket; `None` for one that is not seen from here.
+    pub(super) fn listener(&self) -> Option<libc::pid_t> {
+        Some(self.listener).filter(|process| *process != 0)
     }
 
     /// Sends `request` and waits for the answer, `None` for as long as it takes.

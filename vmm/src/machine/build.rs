@@ -77,7 +77,7 @@ pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
         interface: spec.xen,
     };
     let ple = PleSetup::new(&spec.host.lab);
-    // After everything that counts what the threads do, and that forks.
+    // Counters of what threads do count those that are started after them.
     let hired = Hired::hire(&Terms::of(&spec.host))?;
     let frame = Frame::make(kvm, memory, &spec.topology, &wanted)?;
     let xen = (spec.xen == Interface::Xen).then(|| XenBuild {

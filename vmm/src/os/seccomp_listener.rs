@@ -118,7 +118,10 @@ impl Listener {
     }
 
     /// Has it carried out.
-    pub fn let_through(&self, asked: Asked) {
+    ///
+    /// # Errors
+    /// ENOENT: the thread has been killed meanwhile. EINVAL: this kernel (before Linux 5.5) cannot.
+    pub fn let_through(&self, asked: Asked) -> io::Result<()> {
         let answer = libc::seccomp_notif_resp {
             id: asked.id,
             val: 0,
@@ -126,8 +129,10 @@ impl Listener {
             #[expect(clippy::cast_possible_truncation, reason = "1")]
             flags: libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
         };
-        // Fails where the thread has been killed meanwhile.
         // SAFETY: reads the answer, which lives through the call.
-        unsafe { libc::ioctl(self.0.as_raw_fd(), SEND, &raw const answer) };
+        match unsafe { libc::ioctl(self.0.as_raw_fd(), SEND, &raw const answer) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 }

@@ -105,12 +105,6 @@ impl Call {
             _ => None,
         }
     }
-
-    /// Whether it is the call of this number with any arguments.
-    #[cfg(test)]
-    pub(super) fn is_plain(&self, number: u32) -> bool {
-        self.number == i64::from(number) && self.only == Only::Anything
-    }
 }
 
 /// What has to hold of one argument, which the kernel takes as 32 bits: `argument & mask == value`.
