@@ -1,7 +1,6 @@
 //! An experiment that is killed, at any point, and goes on.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
