@@ -201,15 +201,18 @@ fn a_machine_under_havoc_is_stopped_like_any_other() {
     }
 }
 
+/// Machines that go elsewhere: a seed, and how they kick and halt.
+const ON_ITS_WAY: [(u64, &str); 4] = [
+    (1, "--halt kvm"),
+    (2, "--halt vmm"),
+    (3, "--halt kvm --xen"),
+    (4, "--halt vmm --xen"),
+];
+
 #[test]
 fn a_machine_is_saved_in_the_middle_of_havoc_and_goes_on_with_it() {
     let folder = Folder::new("havoc-saved");
-    for (seed, switches) in [
-        (1, "--halt kvm"),
-        (2, "--halt vmm"),
-        (3, "--halt kvm --xen"),
-        (4, "--halt vmm --xen"),
-    ] {
+    for (seed, switches) in ON_ITS_WAY {
         let source = endless(
             &folder,
             &format!("--vcpus 3 {switches}"),
@@ -239,12 +242,7 @@ fn a_machine_is_saved_in_the_middle_of_havoc_and_goes_on_with_it() {
 #[test]
 fn a_machine_moves_live_in_the_middle_of_havoc_and_goes_on_with_it() {
     let folder = Folder::new("havoc-moved");
-    for (seed, switches) in [
-        (1, "--halt kvm"),
-        (2, "--halt vmm"),
-        (3, "--halt kvm --xen"),
-        (4, "--halt vmm --xen"),
-    ] {
+    for (seed, switches) in ON_ITS_WAY {
         let source = endless(
             &folder,
             &format!("--vcpus 3 {switches}"),

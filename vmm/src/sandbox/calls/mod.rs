@@ -23,30 +23,29 @@ macro_rules! terminal {
         crate::sandbox::call::ioctl(stringify!($request), libc::$request, $why)
     };
 }
-/// What is to happen at a signal.
-macro_rules! signal {
-    ($signal:ident, $why:literal) => {
+/// A call with a constant of the kernel's as first argument.
+macro_rules! with_first {
+    ($call:ident, $constant:ident, $why:literal) => {
         crate::sandbox::call::only(
-            libc::SYS_rt_sigaction,
+            libc::$call,
             crate::sandbox::call::Only::First(crate::sandbox::call::Named {
-                name: stringify!($signal),
-                value: libc::$signal as u64,
+                name: stringify!($constant),
+                value: libc::$constant as u64,
             }),
             $why,
         )
+    };
+}
+/// What is to happen at a signal.
+macro_rules! signal {
+    ($signal:ident, $why:literal) => {
+        crate::sandbox::calls::with_first!(SYS_rt_sigaction, $signal, $why)
     };
 }
 /// What a thread asks of itself.
 macro_rules! prctl {
     ($option:ident, $why:literal) => {
-        crate::sandbox::call::only(
-            libc::SYS_prctl,
-            crate::sandbox::call::Only::First(crate::sandbox::call::Named {
-                name: stringify!($option),
-                value: libc::$option as u64,
-            }),
-            $why,
-        )
+        crate::sandbox::calls::with_first!(SYS_prctl, $option, $why)
     };
 }
-use {kvm, prctl, signal, terminal};
+use {kvm, prctl, signal, terminal, with_first};

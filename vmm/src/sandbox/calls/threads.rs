@@ -1,11 +1,9 @@
 //! What it takes to start threads.
 
-use libc::{
-    SYS_clone, SYS_clone3, SYS_rseq, SYS_sched_getaffinity, SYS_seccomp, SYS_set_robust_list,
-};
+use libc::{SYS_clone, SYS_clone3, SYS_rseq, SYS_sched_getaffinity, SYS_set_robust_list};
 
-use super::prctl;
-use crate::sandbox::call::{List, Named, Only, any, only};
+use super::{prctl, with_first};
+use crate::sandbox::call::{List, Only, any, only};
 
 /// Of whoever starts threads, whose start is under the same filter.
 pub(crate) const STARTS: List = List {
@@ -22,13 +20,10 @@ pub(crate) const STARTS: List = List {
         any(SYS_sched_getaffinity, "a thread's start"),
         prctl!(PR_SET_NAME, "a thread's start: its name"),
         prctl!(PR_SET_NO_NEW_PRIVS, "a thread's start: no new privileges"),
-        only(
+        with_first!(
             SYS_seccomp,
-            Only::First(Named {
-                name: "SECCOMP_SET_MODE_FILTER",
-                value: libc::SECCOMP_SET_MODE_FILTER as u64,
-            }),
-            "the new thread's own, narrower filter",
+            SECCOMP_SET_MODE_FILTER,
+            "the new thread's own, narrower filter"
         ),
     ],
 };
