@@ -14,8 +14,12 @@ const ICR_LOW: u32 = 0x30;
 const ICR_HIGH: u32 = 0x31;
 const SVR_ENABLED: u64 = 0x1ff;
 
+const NMI: u32 = 4;
 const INIT: u32 = 5;
 const STARTUP: u32 = 6;
+
+/// Destination shorthand of an interrupt command.
+const TO_SELF: u32 = 1 << 18;
 
 /// Writes a register by the way of one of the modes.
 fn write(by_msr: bool, register: u32, value: u64) {
@@ -71,6 +75,11 @@ pub(super) fn commands(turn: &mut Turn) {
             }
             low &= 0xc0ff;
             low |= 0x4000;
+        }
+        // To itself: one that has just been started has nobody to take it yet, and shuts down.
+        NMI => {
+            low &= 0xc0ff;
+            low |= TO_SELF;
         }
         STARTUP if !turn.draws.one_in(8) => {
             low &= 0xc000;
