@@ -6,9 +6,9 @@ VMM   := target/release/vmm
 # Nothing for a loader to find and bind: a third of a start without a guest. Where the C library is not
 # there to be linked so, vmm is linked as usual. gettid, because Rust's library asks for it weakly,
 # which finds nothing in an archive, and link-time optimisation makes one of its wish and of vmm's.
-LIBC   := $(shell $(or $(CC),cc) -print-file-name=libc.a)
+LIBC    = $(shell $(or $(CC),cc) -print-file-name=libc.a)
 comma  := ,
-STATIC := $(if $(filter /%,$(LIBC)),-- -C target-feature=+crt-static -C link-arg=-Wl$(comma)-u$(comma)gettid)
+STATIC  = $(if $(filter /%,$(LIBC)),-- -C target-feature=+crt-static -C link-arg=-Wl$(comma)-u$(comma)gettid)
 
 # Where `make install` puts things; packagers add DESTDIR.
 PREFIX  ?= /usr/local

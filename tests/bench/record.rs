@@ -75,9 +75,7 @@ impl Record {
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn write(&self, file: Option<&Path>) -> io::Result<()> {
-        let Some(file) = file else { return Ok(()) };
-        std::fs::write(file, format!("{:#}\n", self.json()))
-            .map_err(|error| io::Error::other(format!("--json {}: {error}", file.display())))
+        write_json(file, || self.json())
     }
 
     fn json(&self) -> Value {
@@ -93,6 +91,16 @@ impl Record {
             "rows": rows,
         })
     }
+}
+
+/// Writes what `--json` is asked for, if it is.
+///
+/// # Errors
+/// The file cannot be written.
+pub(crate) fn write_json(file: Option<&Path>, json: impl FnOnce() -> Value) -> io::Result<()> {
+    let Some(file) = file else { return Ok(()) };
+    std::fs::write(file, format!("{:#}\n", json()))
+        .map_err(|error| io::Error::other(format!("--json {}: {error}", file.display())))
 }
 
 #[cfg(test)]

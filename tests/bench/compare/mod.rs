@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::Bench;
+use crate::record::write_json;
 use change::Change;
 use probes::{PROBES, Probe};
 
@@ -56,14 +57,14 @@ pub(crate) fn files(sides: &Sides, json: Option<&Path>) -> io::Result<()> {
 
 /// Writes what was found, and `more` that only this comparison has.
 fn write(file: Option<&Path>, changes: &[Change], more: Value) -> io::Result<()> {
-    let Some(file) = file else { return Ok(()) };
-    let rows: Vec<_> = changes.iter().map(Change::json).collect();
-    let mut text = json!({ "schema": SCHEMA, "rows": rows });
-    if let (Value::Object(text), Value::Object(more)) = (&mut text, more) {
-        text.extend(more);
-    }
-    std::fs::write(file, format!("{text:#}\n"))
-        .map_err(|error| io::Error::other(format!("--json {}: {error}", file.display())))
+    write_json(file, || {
+        let rows: Vec<_> = changes.iter().map(Change::json).collect();
+        let mut text = json!({ "schema": SCHEMA, "rows": rows });
+        if let (Value::Object(text), Value::Object(more)) = (&mut text, more) {
+            text.extend(more);
+        }
+        text
+    })
 }
 
 /// Measures both builds in turns; `bench` is the old one.

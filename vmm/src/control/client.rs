@@ -36,8 +36,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Client {
     path: PathBuf,
     link: Link,
-    /// Whether the last answer has not come, or not whole.
-    is_broken: bool,
 }
 
 /// Why there is no answer, or not the one that was asked for.
@@ -131,7 +129,6 @@ impl Client {
         Ok(Self {
             path: path.to_path_buf(),
             link: open(path)?,
-            is_broken: false,
         })
     }
 
@@ -228,7 +225,7 @@ impl Client {
             Asked::Operation => None,
         };
         // Its answer may come yet, and would be taken for that of another request.
-        if self.is_broken {
+        if self.link.is_broken() {
             self.reconnect()?;
         }
         let mut answer = self.link.exchange(request, patience);
@@ -239,7 +236,6 @@ impl Client {
             self.reconnect()?;
             answer = self.link.exchange(request, patience);
         }
-        self.is_broken = answer.is_err();
         answer.map_err(|broken| match broken {
             Broken::Unread | Broken::Unanswered => self.unanswered(),
             broken => self.error(broken),
@@ -273,7 +269,6 @@ impl Client {
             _ => return Err(Error::Unanswered(self.path.clone())),
         }
         self.link = link;
-        self.is_broken = false;
         Ok(())
     }
 

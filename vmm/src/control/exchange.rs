@@ -20,6 +20,8 @@ const HEADERS_MAX: usize = 32;
 pub(super) struct Link {
     stream: UnixStream,
     listener: libc::pid_t,
+    /// An answer has not come, or not whole.
+    is_broken: bool,
 }
 
 /// What came back.
@@ -76,7 +78,16 @@ impl Link {
     pub(super) fn open(path: &Path, patience: Duration) -> io::Result<Self> {
         let stream = unix_socket::connect(path, patience)?;
         let listener = unix_socket::peer(&stream)?;
-        Ok(Self { stream, listener })
+        Ok(Self {
+            stream,
+            listener,
+            is_broken: false,
+        })
+    }
+
+    /// Whether an exchange has failed: what comes now may belong to that one.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken
     }
 
     /// The process that made the socket; `None` for one that is not seen from here.
@@ -96,10 +107,12 @@ impl Link {
         self.stream.set_read_timeout(patience)?;
         // Where the other side has refused and closed, its answer can still be read.
         let sent = self.stream.write_all(request);
-        match (self.answer(), sent) {
+        let answer = match (self.answer(), sent) {
             (Err(Broken::Unanswered), Err(error)) => Err(error.into()),
             (answer, _) => answer,
-        }
+        };
+        self.is_broken = answer.is_err();
+        answer
     }
 
     fn answer(&mut self) -> Result<Answer, Broken> {

@@ -34,7 +34,7 @@ use crate::vcpu::Vcpu;
 /// Builds what `spec` asks for, up to the first instruction.
 ///
 /// # Errors
-/// [`Error`]; nothing is left behind.
+/// [`Error`]; nothing is left behind, but for a thread that ends as soon as it has its filter.
 pub fn build(kvm: &Kvm, spec: &RunSpec) -> Result<Machine, Error> {
     assemble::check_vcpus(kvm, &spec.topology)?;
     let guest = LoadedGuest::read_for(&spec.guest, &spec.boot.initrds, spec.memory, spec.xen)?;

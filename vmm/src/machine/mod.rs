@@ -50,6 +50,7 @@ use crate::boot::symbols::Symbols;
 use crate::cpu::state::Kept;
 use crate::device::DeviceSet;
 use crate::kvm::stats::StatsFd;
+use crate::os::signal;
 use crate::sandbox::Sandbox;
 use crate::sched::Slices;
 use crate::spec::{DisabledExit, Preempt, PvUnhalt};
@@ -162,7 +163,8 @@ impl Machine {
     }
 
     fn spawn_threads(&mut self) -> Result<(), Error> {
-        vcpu_thread::install_interrupt_handler()?;
+        signal::install_interrupt_handler()
+            .map_err(|e| Error::System("sigaction".to_owned(), e))?;
         let mut hired = self.hired.take();
         let mut waiting = std::mem::take(&mut self.vcpus).into_iter();
         // A guest may be done before its last vCPU has a thread.

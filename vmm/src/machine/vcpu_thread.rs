@@ -5,7 +5,6 @@ use std::thread::{Builder, JoinHandle};
 
 use super::Error;
 use crate::os::affinity::{self, CpuList};
-use crate::os::signal;
 use crate::sandbox::{Role, Sandbox};
 use crate::spec::HostSide;
 use crate::vcpu::Vcpu;
@@ -64,7 +63,6 @@ pub(super) struct Hired {
 
 impl Hired {
     pub(super) fn hire(terms: &Terms) -> Result<Self, Error> {
-        install_interrupt_handler()?;
         let (work, waits_for) = sync_channel::<Vcpu>(1);
         let thread = terms.start(0, move || waits_for.recv().ok())?;
         Ok(Self { thread, work })
@@ -75,9 +73,4 @@ impl Hired {
         let _ = self.work.send(vcpu);
         self.thread
     }
-}
-
-/// What sends a vCPU out of KVM_RUN.
-pub(super) fn install_interrupt_handler() -> Result<(), Error> {
-    signal::install_interrupt_handler().map_err(|e| Error::System("sigaction".to_owned(), e))
 }

@@ -23,9 +23,9 @@ const MAKE_SYM: u64 = 1 << 12;
 const FS_FIRST: u64 = (1 << 13) - 1;
 /// What version 2, 3 and 5 add: REFER, TRUNCATE, IOCTL_DEV.
 const FS_LATER: [(i32, u64); 3] = [(2, 1 << 13), (3, 1 << 14), (5, 1 << 15)];
-/// `LANDLOCK_ACCESS_NET_BIND_TCP` and `..._CONNECT_TCP`, from version 4.
+/// `LANDLOCK_ACCESS_NET_BIND_TCP` and `..._CONNECT_TCP`, and the version that knows them first.
 const NET: u64 = 0b11;
-const NET_SINCE: i32 = 4;
+pub const NET_SINCE: i32 = 4;
 
 /// What is taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

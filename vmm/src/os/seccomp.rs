@@ -12,10 +12,8 @@ use super::{call_names, terminal};
 
 /// `si_code` of a SIGSYS that a filter sent (`SYS_SECCOMP`, asm-generic/siginfo.h).
 const FROM_A_FILTER: c_int = 1;
-/// Longest text kept of a thread.
+/// Longest text kept of a thread, ended by a zero byte if it is shorter.
 const WHO_MAX: usize = 80;
-/// `TASK_COMM_LEN`: the kernel's name of a thread, ended by a zero byte.
-const NAME_BYTES: usize = 16;
 /// Longest line.
 const LINE_MAX: usize = 256;
 
@@ -32,26 +30,18 @@ struct SigsysInfo {
 }
 
 /// Text that a handler can read at any moment.
-#[derive(Clone, Copy)]
-struct Text {
-    bytes: [u8; WHO_MAX],
-    length: usize,
-}
+type Who = [u8; WHO_MAX];
 
 thread_local! {
     /// Without a destructor and made by the compiler, so that reading it calls nothing.
-    static WHO: Cell<Text> = const { Cell::new(Text { bytes: [0; WHO_MAX], length: 0 }) };
+    static WHO: Cell<Who> = const { Cell::new([0; WHO_MAX]) };
 }
 
 /// Tells the handler how to name the calling thread.
 pub fn name_this_thread(who: &str) {
-    let mut text = Text {
-        bytes: [0; WHO_MAX],
-        length: 0,
-    };
-    for (to, from) in text.bytes.iter_mut().zip(who.bytes()) {
+    let mut text = [0; WHO_MAX];
+    for (to, from) in text.iter_mut().zip(who.bytes()) {
         *to = from;
-        text.length += 1;
     }
     WHO.set(text);
 }
@@ -139,9 +129,9 @@ fn second_argument(context: *const c_void) -> u64 {
 }
 
 /// What the kernel calls the calling thread: for one that has its filter from whom it was started by.
-fn kernels_name() -> [u8; NAME_BYTES] {
-    let mut name = [0; NAME_BYTES];
-    // SAFETY: writes so many bytes at most. Every filter allows it.
+fn kernels_name() -> Who {
+    let mut name = [0; WHO_MAX];
+    // SAFETY: writes 16 bytes at most (TASK_COMM_LEN). Every filter allows it.
     unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
     name
 }
@@ -150,12 +140,11 @@ extern "C" fn forbidden(signal: c_int, info: *mut libc::siginfo_t, context: *mut
     // SAFETY: a siginfo_t is at least as large and as aligned, and of a SIGSYS these are its members.
     let info = unsafe { &*info.cast::<SigsysInfo>() };
     if info.code == FROM_A_FILTER {
-        let who = WHO.get();
-        let second = second_argument(context);
-        match who.bytes.get(..who.length) {
-            None | Some([]) => tell(&kernels_name(), info.call.into(), second, Fate::Ends),
-            Some(who) => tell(who, info.call.into(), second, Fate::Ends),
-        }
+        let who = match WHO.get() {
+            [0, ..] => kernels_name(),
+            who => who,
+        };
+        tell(&who, info.call.into(), second_argument(context), Fate::Ends);
     }
     terminal::give_back();
     // Not by SA_RESETHAND: another thread that comes here meanwhile would end the process before the

@@ -42,12 +42,12 @@ fn overhear(who: &str, listener: &Listener) {
             let second = asked.second_argument;
             seccomp::tell(who.as_bytes(), asked.call, second, Fate::LetThrough);
         }
-        if let Err(error) = listener.let_through(asked) {
+        match listener.let_through(asked) {
             // It is killed, and others may be asked about.
-            if error.raw_os_error() != Some(libc::ENOENT) {
-                // Without a listener such calls fail with ENOSYS, and nothing waits for ever.
-                return;
-            }
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            // Without a listener such calls fail with ENOSYS, and nothing waits for ever.
+            Err(_) => return,
+            Ok(()) => {}
         }
     }
 }

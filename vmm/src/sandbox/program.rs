@@ -95,10 +95,11 @@ fn fates<'c>(
             _ if call.refusal().is_some() => fate.refusal = call.refusal(),
             // With any arguments: whatever else is said of it says nothing more.
             conditions if conditions.is_empty() => fate.when = None,
-            conditions => fate
-                .when
-                .iter_mut()
-                .for_each(|alternatives| alternatives.push(conditions.clone())),
+            conditions => {
+                if let Some(alternatives) = &mut fate.when {
+                    alternatives.push(conditions);
+                }
+            }
         }
     }
     Ok(fates)

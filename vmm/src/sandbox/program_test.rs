@@ -174,9 +174,13 @@ fn signals_go_to_this_process_alone() {
     assert_eq!(answer(Role::Vcpu, libc::SYS_kill, [own, 19]), trap());
 }
 
+fn answer_to_ioctl(role: Role, request: u64) -> u32 {
+    answer(role, libc::SYS_ioctl, [7, request])
+}
+
 #[test]
 fn a_vcpu_makes_the_ioctls_of_its_list() {
-    let asked = |request| answer(Role::Vcpu, libc::SYS_ioctl, [7, request]);
+    let asked = |request| answer_to_ioctl(Role::Vcpu, request);
     assert_eq!(asked(KVM_RUN), allow());
     assert_eq!(asked(KVM_CREATE_VCPU), trap());
     assert_eq!(asked(libc::FIONBIO), trap());
@@ -192,14 +196,14 @@ fn a_vcpu_makes_the_ioctls_of_its_list() {
 #[test]
 fn no_role_types_into_the_users_shell() {
     for role in Role::ALL {
-        let typed = answer(role, libc::SYS_ioctl, [2, libc::TIOCSTI]);
+        let typed = answer_to_ioctl(role, libc::TIOCSTI);
         assert_eq!(typed, trap(), "{role}");
     }
 }
 
 #[test]
 fn who_builds_a_machine_makes_the_ioctls_of_kvm_and_few_others() {
-    let asked = |request| answer(Role::Arrival, libc::SYS_ioctl, [7, request]);
+    let asked = |request| answer_to_ioctl(Role::Arrival, request);
     for request in [KVM_RUN, KVM_CREATE_VCPU, libc::FIONBIO, libc::TCGETS] {
         assert_eq!(asked(request), allow(), "{request:#x}");
     }

@@ -19,13 +19,14 @@ use crate::os::seccomp_listener::{ASK, Listener};
 /// A call that nothing makes in passing, and that has no arguments; [`parent_id`] makes it.
 #[expect(clippy::cast_possible_truncation, reason = "110")]
 const CALL: u32 = libc::SYS_getppid as u32;
-/// Versions of Landlock from this one on know of TCP.
-const LANDLOCK_WITH_TCP: i32 = 4;
 
 /// What `work` gives in a thread of its own.
 fn apart<T: Send>(work: impl FnOnce() -> Result<T, HostError> + Send) -> Result<T, HostError> {
-    let panicked = |_| HostError::Unexpected("the thread that tried it panicked".to_owned());
-    thread::scope(|scope| scope.spawn(work).join()).map_err(panicked)?
+    thread::scope(|scope| scope.spawn(work).join()).map_err(|_| panicked())?
+}
+
+fn panicked() -> HostError {
+    HostError::Unexpected("the thread that tried it panicked".to_owned())
 }
 
 pub(super) fn landlock(_: &Host) -> Result<Finding, HostError> {
@@ -47,7 +48,7 @@ pub(super) fn landlock(_: &Host) -> Result<Finding, HostError> {
             return Err(HostError::Unexpected(message));
         }
     }
-    let what = if version < LANDLOCK_WITH_TCP {
+    let what = if version < landlock::NET_SINCE {
         "files"
     } else {
         "files and TCP"
@@ -123,9 +124,7 @@ fn asks() -> Result<bool, HostError> {
         }
         match asks.join() {
             Ok(told) => Ok(has_heard && told.is_ok_and(|told| told == parent)),
-            Err(_) => Err(HostError::Unexpected(
-                "the thread that tried it panicked".to_owned(),
-            )),
+            Err(_) => Err(panicked()),
         }
     })
 }
